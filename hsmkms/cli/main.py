@@ -1,0 +1,25 @@
+"""The command ``hsmkms``."""
+
+from __future__ import annotations
+
+import typer
+
+from hsmkms.cli import access_keys, dev, doctor, init, serve
+
+app = typer.Typer(
+    name="hsmkms",
+    help="A key management service with the AWS KMS API whose master keys never leave a PKCS#11 token.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("dev")(dev.dev)
+app.command("serve")(serve.serve)
+app.command("init")(init.init)
+app.command("doctor")(doctor.doctor)
+app.add_typer(access_keys.app, name="access-key")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,64 @@
+"""What all commands share: how they print, how they fail, and who may run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+from collections.abc import Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+
+class ExitCode(IntEnum):
+    """Exit codes of ``hsmkms``; 2 is the command line's own (usage)."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    CONFIG = 3
+    TOKEN = 4
+    WRONG_USER = 5
+    REFUSED = 6
+
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def fail(message: str, code: ExitCode) -> NoReturn:
+    """Say on standard error why the command cannot go on, and end with a code that says it too."""
+    errors.print("[bold red]hsmkms:[/] ", end="")
+    errors.print(message, markup=False)
+    raise typer.Exit(code)
+
+
+def print_json(members: Mapping[str, object]) -> None:
+    """Exactly one line of JSON on standard output."""
+    typer.echo(json.dumps(members))
+
+
+def require_owner(directory: Path) -> None:
+    """Refuse to touch a data directory as anybody but its owner: files of root's would stop the service later.
+
+    Raises:
+        typer.Exit: with ``WRONG_USER``, after saying how to.
+    """
+    try:
+        owner = directory.stat().st_uid
+    except FileNotFoundError:
+        return
+    if owner == os.geteuid():
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    fail(
+        f"{directory} belongs to user {name}. Run this as that user, for example: sudo -u {name} hsmkms ...",
+        ExitCode.WRONG_USER,
+    )

@@ -1,0 +1,200 @@
+"""One frozen tree of settings, made of each room's own part, from one TOML file; and the environment.
+
+Nothing else in the package reads ``os.environ`` or a settings file. A PIN is never part of the tree: the
+tree says where it is, ``read_pin`` fetches it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hsmkms.frontends.aws.settings import AwsSettings
+from hsmkms.hsm import Pin, TokenSettings
+from hsmkms.model.names import REGION_PATTERN, Region
+from hsmkms.store import StoreSettings
+from hsmkms.trail.settings import TrailSettings
+
+CONFIG_FILE_NAME: Final = "hsmkms.toml"
+_CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; the message says which and why, and is meant for the operator."""
+
+
+class ServerSettings(BaseModel):
+    """The listening socket and the workers behind it.
+
+    Attributes:
+        listen: ``ADDRESS:PORT``; an IPv6 address in brackets. Port 0 takes a free one.
+        workers: processes; one a core.
+        body_limit_bytes: the longest request body; the longest of AWS's own requests are far below.
+        body_seconds: how long a body may take to arrive.
+        idle_seconds: how long a connection is kept without a request.
+        hang_seconds: a worker whose event loop stands still for longer is replaced.
+        tls_certificate, tls_key: PEM files; both or neither.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: str = "127.0.0.1:4766"
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    body_limit_bytes: Annotated[int, Field(ge=16_384, le=1_048_576)] = 262_144
+    body_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    idle_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+    hang_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self.address()
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        return self
+
+    def address(self) -> tuple[str, int]:
+        """Host and port of ``listen``."""
+        host, colon, port = self.listen.rpartition(":")
+        if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError("listen has to be ADDRESS:PORT")
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError(f"listen needs an IP address, not {host!r}") from None
+        return host, int(port)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return ipaddress.ip_address(self.address()[0]).is_loopback
+
+
+class RegionSettings(TokenSettings):
+    """One region: its token, and where the PIN is.
+
+    Attributes:
+        pin_file: a file that holds the PIN and nothing else (one line end is allowed), readable by its owner
+            only.
+        pin_credential: the name of a systemd credential (``LoadCredential=``) that holds it.
+    """
+
+    pin_file: Path | None = None
+    pin_credential: str | None = None
+
+    @model_validator(mode="after")
+    def _one_pin_source(self) -> Self:
+        if (self.pin_file is None) == (self.pin_credential is None):
+            raise ValueError("give exactly one of pin_file and pin_credential")
+        return self
+
+
+class Settings(BaseModel):
+    """Everything that a process of this service is told.
+
+    Attributes:
+        data: the directory that holds stores, trail and run-time files; its owner runs the service.
+        regions: each region's token, by the region's name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Path
+    server: ServerSettings = ServerSettings()
+    aws: AwsSettings = AwsSettings()
+    regions: Annotated[Mapping[Region, RegionSettings], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.data.is_absolute():
+            raise ValueError("data has to be an absolute path")
+        for region in self.regions:
+            if REGION_PATTERN.fullmatch(region) is None:
+                raise ValueError(f"{region!r} is no region name: use the form of eu-west-1")
+        return self
+
+    @property
+    def store(self) -> StoreSettings:
+        """Where the stores are."""
+        return StoreSettings(directory=self.data)
+
+    @property
+    def trail(self) -> TrailSettings:
+        """Where the trail is."""
+        return TrailSettings(directory=self.data / "trail")
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check one TOML file.
+
+    Raises:
+        ConfigError: it cannot be read, is no TOML, or a setting is unknown, missing or out of range.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        places = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        )
+        raise ConfigError(f"{path}: {places}") from error
+
+
+def read_pin(region: Region, settings: RegionSettings) -> Pin:
+    """Fetch a region's PIN.
+
+    Raises:
+        ConfigError: it is not there, empty, or a file that others may read. Never holds the PIN.
+    """
+    if settings.pin_file is not None:
+        path = settings.pin_file
+    else:
+        directory = os.environ.get(_CREDENTIALS_DIRECTORY)
+        if directory is None or settings.pin_credential is None:
+            raise ConfigError(
+                f"region {region}: pin_credential needs systemd to pass a credential "
+                f"(${_CREDENTIALS_DIRECTORY} is not set)"
+            )
+        path = Path(directory) / settings.pin_credential
+    try:
+        if settings.pin_file is not None and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ConfigError(f"region {region}: others may read {path}; do: chmod 600 {path}")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"region {region}: the PIN in {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"region {region}: the PIN in {path} is not UTF-8 text") from None
+    pin = text.removesuffix("\n").removesuffix("\r")
+    if not pin:
+        raise ConfigError(f"region {region}: the PIN in {path} is empty")
+    return Pin(pin)
+
+
+def apply_module_environment(regions: Mapping[Region, TokenSettings]) -> None:
+    """Set the variables that PKCS#11 modules read for themselves; before the first module is loaded.
+
+    Raises:
+        ConfigError: two regions want different values of one variable; a process has only one.
+    """
+    wanted: dict[str, tuple[Region, str]] = {}
+    for region, token in regions.items():
+        for name, value in token.environment.items():
+            first_region, first_value = wanted.setdefault(name, (region, value))
+            if first_value != value:
+                raise ConfigError(f"regions {first_region} and {region} want different values of {name}")
+    os.environ.update({name: value for name, (_, value) in wanted.items()})

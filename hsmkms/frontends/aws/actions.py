@@ -1,0 +1,297 @@
+"""What each operation does: refuse the options that are not built, make one service call, spell the answer.
+
+An option that this service does not have is refused by name and never ignored: a caller who asks for a key
+policy and gets a key without one has lost something without learning of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hsmkms.errors import (
+    InvalidGrantTokenError,
+    InvalidKeyUsageError,
+    UnsupportedOperationError,
+    ValidationError,
+)
+from hsmkms.frontends.aws import answers
+from hsmkms.frontends.aws import requests as wire
+from hsmkms.frontends.aws.answers import SYMMETRIC_DEFAULT, blob, key_metadata, list_members
+from hsmkms.frontends.aws.structures import refused_without
+from hsmkms.model.identities import Call
+from hsmkms.model.keys import Tag
+
+if TYPE_CHECKING:
+    from hsmkms.service.kms import Kms
+
+Members = dict[str, object]
+
+KEYS_PER_PAGE: Final = 100
+ALIASES_PER_PAGE: Final = 50
+TAGS_PER_PAGE: Final = 50
+
+_LENGTH_OF_SPEC: Final = {"AES_128": 16, "AES_256": 32}
+
+
+def create_key(kms: Kms, call: Call, request: wire.CreateKeyRequest) -> Members:
+    """CreateKey."""
+    _refuse_key_options(request)
+    key = kms.create_key(call, description=request.description or "", tags=_tags(request.tags or ()))
+    return {"KeyMetadata": key_metadata(kms.region, key, kms.key_material_id(key))}
+
+
+def describe_key(kms: Kms, call: Call, request: wire.DescribeKeyRequest) -> Members:
+    """DescribeKey."""
+    _refuse_grant_tokens(request.grant_tokens)
+    key = kms.describe_key(call, request.key_id)
+    return {"KeyMetadata": key_metadata(kms.region, key, kms.key_material_id(key))}
+
+
+def list_keys(kms: Kms, call: Call, request: wire.ListKeysRequest) -> Members:
+    """ListKeys."""
+    for owner in request.resource_owners or ():
+        if owner != "SELF":
+            raise _unsupported("ListKeys", f"ResourceOwners {owner}")
+    page = kms.list_keys(call, limit=request.limit or KEYS_PER_PAGE, marker=request.marker)
+    entries = [answers.key_entry(kms.region, call.caller.account, key_id) for key_id in page.items]
+    return list_members("Keys", entries, page)
+
+
+def enable_key(kms: Kms, call: Call, request: wire.KeyRequest) -> Members:
+    """EnableKey."""
+    kms.enable_key(call, request.key_id)
+    return {}
+
+
+def disable_key(kms: Kms, call: Call, request: wire.KeyRequest) -> Members:
+    """DisableKey."""
+    kms.disable_key(call, request.key_id)
+    return {}
+
+
+def update_key_description(kms: Kms, call: Call, request: wire.UpdateKeyDescriptionRequest) -> Members:
+    """UpdateKeyDescription."""
+    kms.update_key_description(call, request.key_id, request.description)
+    return {}
+
+
+def create_alias(kms: Kms, call: Call, request: wire.AliasTargetRequest) -> Members:
+    """CreateAlias."""
+    kms.create_alias(call, request.alias_name, request.target_key_id)
+    return {}
+
+
+def update_alias(kms: Kms, call: Call, request: wire.AliasTargetRequest) -> Members:
+    """UpdateAlias."""
+    kms.update_alias(call, request.alias_name, request.target_key_id)
+    return {}
+
+
+def delete_alias(kms: Kms, call: Call, request: wire.DeleteAliasRequest) -> Members:
+    """DeleteAlias."""
+    kms.delete_alias(call, request.alias_name)
+    return {}
+
+
+def list_aliases(kms: Kms, call: Call, request: wire.ListAliasesRequest) -> Members:
+    """ListAliases."""
+    limit = request.limit or ALIASES_PER_PAGE
+    page = kms.list_aliases(call, key_ref=request.key_id, limit=limit, marker=request.marker)
+    entries = [answers.alias_entry(kms.region, alias) for alias in page.items]
+    return list_members("Aliases", entries, page)
+
+
+def tag_resource(kms: Kms, call: Call, request: wire.TagResourceRequest) -> Members:
+    """TagResource."""
+    kms.tag_resource(call, request.key_id, _tags(request.tags))
+    return {}
+
+
+def untag_resource(kms: Kms, call: Call, request: wire.UntagResourceRequest) -> Members:
+    """UntagResource."""
+    kms.untag_resource(call, request.key_id, request.tag_keys)
+    return {}
+
+
+def list_resource_tags(kms: Kms, call: Call, request: wire.ListResourceTagsRequest) -> Members:
+    """ListResourceTags."""
+    limit = request.limit or TAGS_PER_PAGE
+    page = kms.list_resource_tags(call, request.key_id, limit=limit, marker=request.marker)
+    entries: list[Members] = [{"TagKey": tag.tag_key, "TagValue": tag.tag_value} for tag in page.items]
+    return list_members("Tags", entries, page)
+
+
+def encrypt(kms: Kms, call: Call, request: wire.EncryptRequest) -> Members:
+    """Encrypt."""
+    _refuse_grant_tokens(request.grant_tokens)
+    _refuse_algorithm(request.encryption_algorithm)
+    encrypted = kms.encrypt(
+        call,
+        request.key_id,
+        request.plaintext,
+        request.encryption_context or {},
+        dry_run=request.dry_run is True,
+    )
+    return {
+        "CiphertextBlob": blob(encrypted.ciphertext_blob),
+        "KeyId": encrypted.key_arn,
+        "EncryptionAlgorithm": SYMMETRIC_DEFAULT,
+    }
+
+
+def decrypt(kms: Kms, call: Call, request: wire.DecryptRequest) -> Members:
+    """Decrypt."""
+    _refuse_recipient("Decrypt", request.recipient)
+    _refuse_grant_tokens(request.grant_tokens)
+    _refuse_algorithm(request.encryption_algorithm)
+    decrypted = kms.decrypt(
+        call,
+        _required_blob("Decrypt", request),
+        request.encryption_context or {},
+        key_ref=request.key_id,
+        dry_run=request.dry_run is True,
+    )
+    return {
+        "KeyId": decrypted.key_arn,
+        "Plaintext": blob(decrypted.plaintext),
+        "EncryptionAlgorithm": SYMMETRIC_DEFAULT,
+        "KeyMaterialId": decrypted.key_material_id,
+    }
+
+
+def re_encrypt(kms: Kms, call: Call, request: wire.ReEncryptRequest) -> Members:
+    """ReEncrypt."""
+    _refuse_grant_tokens(request.grant_tokens)
+    _refuse_algorithm(request.source_encryption_algorithm)
+    _refuse_algorithm(request.destination_encryption_algorithm)
+    re_encrypted = kms.re_encrypt(
+        call,
+        _required_blob("ReEncrypt", request),
+        source_key_ref=request.source_key_id,
+        source_context=request.source_encryption_context or {},
+        destination_key_ref=request.destination_key_id,
+        destination_context=request.destination_encryption_context or {},
+        dry_run=request.dry_run is True,
+    )
+    return {
+        "CiphertextBlob": blob(re_encrypted.ciphertext_blob),
+        "SourceKeyId": re_encrypted.source_key_arn,
+        "KeyId": re_encrypted.destination_key_arn,
+        "SourceEncryptionAlgorithm": SYMMETRIC_DEFAULT,
+        "DestinationEncryptionAlgorithm": SYMMETRIC_DEFAULT,
+        "SourceKeyMaterialId": re_encrypted.source_key_material_id,
+        "DestinationKeyMaterialId": re_encrypted.destination_key_material_id,
+    }
+
+
+def generate_data_key(kms: Kms, call: Call, request: wire.DataKeyRequest) -> Members:
+    """GenerateDataKey."""
+    _refuse_recipient("GenerateDataKey", request.recipient)
+    _refuse_grant_tokens(request.grant_tokens)
+    data_key = kms.generate_data_key(
+        call,
+        request.key_id,
+        request.encryption_context or {},
+        length=_data_key_length(request),
+        dry_run=request.dry_run is True,
+    )
+    return {
+        "CiphertextBlob": blob(data_key.ciphertext_blob),
+        "Plaintext": blob(data_key.plaintext),
+        "KeyId": data_key.key_arn,
+        "KeyMaterialId": data_key.key_material_id,
+    }
+
+
+def generate_data_key_without_plaintext(kms: Kms, call: Call, request: wire.SealedDataKeyRequest) -> Members:
+    """GenerateDataKeyWithoutPlaintext."""
+    _refuse_grant_tokens(request.grant_tokens)
+    data_key = kms.generate_data_key_without_plaintext(
+        call,
+        request.key_id,
+        request.encryption_context or {},
+        length=_data_key_length(request),
+        dry_run=request.dry_run is True,
+    )
+    return {
+        "CiphertextBlob": blob(data_key.ciphertext_blob),
+        "KeyId": data_key.key_arn,
+        "KeyMaterialId": data_key.key_material_id,
+    }
+
+
+def generate_random(kms: Kms, call: Call, request: wire.GenerateRandomRequest) -> Members:
+    """GenerateRandom."""
+    if request.number_of_bytes is None:
+        raise ValidationError("NumberOfBytes is required.")
+    if request.custom_key_store_id is not None:
+        raise _unsupported("GenerateRandom", "CustomKeyStoreId")
+    _refuse_recipient("GenerateRandom", request.recipient)
+    return {"Plaintext": blob(kms.generate_random(call, request.number_of_bytes))}
+
+
+def _refuse_key_options(request: wire.CreateKeyRequest) -> None:
+    if request.key_spec is not None and request.customer_master_key_spec is not None:
+        raise ValidationError(
+            "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
+            "CustomerMasterKeySpec is deprecated."
+        )
+    for member, given, built in (
+        ("KeySpec", request.key_spec, SYMMETRIC_DEFAULT),
+        ("CustomerMasterKeySpec", request.customer_master_key_spec, SYMMETRIC_DEFAULT),
+        ("KeyUsage", request.key_usage, "ENCRYPT_DECRYPT"),
+        ("Origin", request.origin, "AWS_KMS"),
+    ):
+        if given not in (None, built):
+            raise _unsupported("CreateKey", f"{member} {given}")
+    for member, is_asked in (
+        ("MultiRegion true", request.multi_region is True),
+        ("CustomKeyStoreId", request.custom_key_store_id is not None),
+        ("XksKeyId", request.xks_key_id is not None),
+        ("Policy", request.policy is not None),
+    ):
+        if is_asked:
+            raise _unsupported("CreateKey", member)
+
+
+def _refuse_grant_tokens(grant_tokens: tuple[str, ...] | None) -> None:
+    # No grant exists yet, so no token can be one that this service issued.
+    if grant_tokens:
+        raise InvalidGrantTokenError
+
+
+def _refuse_algorithm(encryption_algorithm: str | None) -> None:
+    # Every key is symmetric until asymmetric ones are built.
+    if encryption_algorithm not in (None, SYMMETRIC_DEFAULT):
+        raise InvalidKeyUsageError(
+            f"Algorithm {encryption_algorithm} is incompatible with key spec {SYMMETRIC_DEFAULT}."
+        )
+
+
+def _refuse_recipient(operation_name: str, recipient: wire.RecipientInfo | None) -> None:
+    if recipient is not None:
+        raise _unsupported(operation_name, "Recipient")
+
+
+def _required_blob(operation_name: str, request: wire.DecryptRequest | wire.ReEncryptRequest) -> bytes:
+    if request.dry_run_modifiers:
+        raise _unsupported(operation_name, "DryRunModifiers")
+    if request.ciphertext_blob is None:
+        raise refused_without("ciphertextBlob")
+    return request.ciphertext_blob
+
+
+def _data_key_length(request: wire.SealedDataKeyRequest) -> int:
+    if (request.number_of_bytes is None) is (request.key_spec is None):
+        raise ValidationError("Please specify either number of bytes or key spec.")
+    if request.key_spec is not None:
+        return _LENGTH_OF_SPEC[request.key_spec]
+    return request.number_of_bytes or 0
+
+
+def _tags(tags: tuple[wire.WireTag, ...]) -> list[Tag]:
+    return [Tag(tag.tag_key, tag.tag_value) for tag in tags]
+
+
+def _unsupported(operation_name: str, option: str) -> UnsupportedOperationError:
+    return UnsupportedOperationError(f"{operation_name} with {option} is not supported by this service.")

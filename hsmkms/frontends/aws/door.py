@@ -1,0 +1,158 @@
+"""The AWS door: who is it, what is asked, may it start now; then one service call, and the answer.
+
+A request walks through ``AwsDoor.answer`` from top to bottom. Nothing is parsed before the signature fits,
+and nothing is begun before there is room for it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+import orjson
+import structlog
+
+from hsmkms.authn import WireRequest
+from hsmkms.errors import KmsError, MalformedHttpError
+from hsmkms.frontends.aws import refusals, sts
+from hsmkms.frontends.aws.dispatch import perform
+from hsmkms.frontends.aws.entrance import authenticate
+from hsmkms.frontends.aws.operations import find_operation
+from hsmkms.frontends.aws.settings import AwsSettings
+from hsmkms.frontends.aws.wire import read_request, recorded_parameters
+from hsmkms.model.exchange import Reply
+from hsmkms.model.identities import Call, Caller
+from hsmkms.model.names import Region
+from hsmkms.service.identities import Identities
+from hsmkms.service.kms import Kms
+
+_TARGET_HEADER: Final = b"x-amz-target"
+_TARGET_PREFIX: Final = "TrentService."
+_JSON: Final = (b"content-type", b"application/x-amz-json-1.1")
+_XML: Final = (b"content-type", b"text/xml")
+_UNCACHED: Final = (b"cache-control", b"no-cache, no-store, must-revalidate, private")
+_LONGEST_USER_AGENT: Final = 512
+
+_log = structlog.get_logger(__name__)
+
+
+class AwsDoor:
+    """The AWS KMS API, and STS GetCallerIdentity, over the regions of this process."""
+
+    def __init__(
+        self,
+        regions: Mapping[Region, Kms],
+        identities: Identities,
+        settings: AwsSettings,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._regions = regions
+        self._identities = identities
+        self._deadline_seconds = settings.deadline_seconds
+        self._now = now
+
+    async def answer(self, request: WireRequest, peer: str) -> Reply:
+        """Answer one whole request; raises nothing."""
+        request_id = str(uuid.uuid4())
+        speaks_kms = _TARGET_HEADER in request.headers
+        try:
+            if request.method != "POST" or request.raw_path != b"/":
+                raise MalformedHttpError("This service answers POST / only.")  # noqa: TRY301
+            if speaks_kms:
+                return await self._answer_kms(request, peer, request_id)
+            return self._answer_sts(request, peer, request_id)
+        except KmsError as refusal:
+            return self.refuse(request, refusal, request_id)
+        except Exception:
+            _log.exception("internal_error", request_id=request_id)
+            return self.refuse(request, None, request_id)
+
+    def refuse(
+        self, request: WireRequest | None, refusal: KmsError | None, request_id: str | None = None
+    ) -> Reply:
+        """The answer to a request that is refused, in the protocol that it speaks as far as one can tell.
+
+        Args:
+            request: None when it did not arrive whole.
+            refusal: None for a fault of ours.
+        """
+        request_id = request_id or str(uuid.uuid4())
+        closes = request is None
+        if request is None or _TARGET_HEADER in request.headers:
+            status, body = refusals.kms_refusal(refusal)
+            return Reply(status, body, _headers(_JSON, request_id), closes)
+        status, body = refusals.sts_refusal(refusal, request_id)
+        return Reply(status, body, _headers(_XML, request_id), closes)
+
+    async def _answer_kms(self, request: WireRequest, peer: str, request_id: str) -> Reply:
+        now = self._now()
+        claim, caller = authenticate(
+            request, service="kms", regions=self._regions, identities=self._identities, now=now
+        )
+        kms = self._regions[Region(claim.region)]
+        target = request.headers[_TARGET_HEADER].decode("ascii")
+        operation = find_operation(target.removeprefix(_TARGET_PREFIX) if _is_kms(target) else "")
+        call = _call(kms, caller, "kms.amazonaws.com", operation.name, request, peer, request_id, now)
+        call.read_only = operation.read_only
+        try:
+            model = read_request(operation, request.body)
+        except KmsError as refusal:
+            kms.record_refusal(call, refusal, refusals.code_of)
+            raise
+        call.request_parameters = recorded_parameters(operation, model)
+        members = await perform(
+            kms, call, operation, partial(operation.act, kms, call, model), self._deadline_seconds
+        )
+        # Operations whose answer has no members have no body at all, as AWS has it.
+        body = orjson.dumps(members) if members else b""
+        return Reply(200, body, _headers(_JSON, request_id))
+
+    def _answer_sts(self, request: WireRequest, peer: str, request_id: str) -> Reply:
+        now = self._now()
+        claim, caller = authenticate(
+            request, service="sts", regions=self._regions, identities=self._identities, now=now
+        )
+        kms = self._regions[Region(claim.region)]
+        action = sts.read_action(request.body)
+        call = _call(kms, caller, "sts.amazonaws.com", action, request, peer, request_id, now)
+        body = kms.audited(call, partial(sts.get_caller_identity, caller, request_id), refusals.sts_code_of)
+        return Reply(200, body, _headers(_XML, request_id))
+
+
+def _is_kms(target: str) -> bool:
+    return target.startswith(_TARGET_PREFIX)
+
+
+def _call(
+    kms: Kms,
+    caller: Caller,
+    event_source: str,
+    operation: str,
+    request: WireRequest,
+    peer: str,
+    request_id: str,
+    now: datetime,
+) -> Call:
+    user_agent = request.headers.get(b"user-agent", b"")[:_LONGEST_USER_AGENT].decode("latin-1")
+    return Call(
+        request_id=request_id,
+        region=kms.region,
+        caller=caller,
+        event_source=event_source,
+        operation=operation,
+        read_only=True,
+        received_at=now,
+        source_ip=peer,
+        user_agent=user_agent,
+        request_parameters={},
+        may_block=False,
+        resources=[],
+        additional={},
+    )
+
+
+def _headers(content_type: tuple[bytes, bytes], request_id: str) -> list[tuple[bytes, bytes]]:
+    return [content_type, _UNCACHED, (b"x-amzn-requestid", request_id.encode("ascii"))]

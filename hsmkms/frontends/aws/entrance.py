@@ -1,0 +1,47 @@
+"""Who is it? Nothing of a request is parsed before its signature fits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from hsmkms.authn import (
+    SignatureClaim,
+    WireRequest,
+    read_claim,
+    require_fresh,
+    require_scope,
+    require_signature,
+)
+from hsmkms.errors import UnrecognizedCredentialsError
+from hsmkms.model.identities import Caller
+from hsmkms.model.names import Region
+from hsmkms.service.identities import Identities
+
+_SESSION_TOKEN: Final = b"x-amz-security-token"
+
+
+def authenticate(
+    request: WireRequest,
+    *,
+    service: str,
+    regions: Collection[Region],
+    identities: Identities,
+    now: datetime,
+) -> tuple[SignatureClaim, Caller]:
+    """The caller whose secret signed this very request, for this service, in one of these regions, just now.
+
+    Raises:
+        AuthenticationError: whatever is wrong, in AWS's words.
+        KeyUnavailableError: no token is there to open the caller's secret.
+    """
+    claim = read_claim(request)
+    require_scope(claim, regions=regions, service=service)
+    require_fresh(claim, now)
+    if _SESSION_TOKEN in request.headers:
+        # Temporary credentials are not issued yet, so nobody's session token can be a good one.
+        raise UnrecognizedCredentialsError
+    caller, signing_key = identities.signing_key(claim.access_key_id, claim.date, claim.region, service)
+    require_signature(request, claim, signing_key)
+    return claim, caller

@@ -1,0 +1,195 @@
+"""The table of AWS KMS operations: what each reads, does, waits for, and leaves in the record."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from hsmkms.errors import UnknownOperationError, UnsupportedOperationError
+from hsmkms.frontends.aws import actions
+from hsmkms.frontends.aws import requests as wire
+from hsmkms.frontends.aws.structures import members_of
+from hsmkms.model.identities import Call
+
+if TYPE_CHECKING:
+    from hsmkms.service.kms import Kms
+
+# The request's own model is known to the row alone, which the type of a table of rows cannot say.
+Act = Callable[["Kms", Call, Any], dict[str, object]]
+
+
+class Need(enum.Enum):
+    """What a verb waits for at most."""
+
+    NOTHING = "the snapshot in memory"
+    STORE = "the store"
+    TOKEN = "the token, and the store at times"  # noqa: S105 - a PKCS#11 token
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation.
+
+    Attributes:
+        act: one service call; gives members that are ready to become JSON, none for an empty body.
+        changes: whether it changes keys, aliases or tags; such a verb is always handed off a thread.
+        recorded: members that may stand in the audit record, CloudTrail's spelling to the model's; never a
+            plaintext, a ciphertext or a grant token.
+    """
+
+    name: str
+    request: type[wire.WireModel]
+    act: Act
+    need: Need
+    changes: bool
+    recorded: Mapping[str, str]
+
+    @property
+    def read_only(self) -> bool:
+        """CloudTrail's word; cryptography with a key changes nothing."""
+        return not self.changes
+
+
+def find_operation(name: str) -> Operation:
+    """The row of an operation.
+
+    Raises:
+        UnsupportedOperationError: AWS KMS has it, this service does not.
+        UnknownOperationError: AWS KMS does not have it either.
+    """
+    operation = OPERATIONS.get(name)
+    if operation is not None:
+        return operation
+    if name in UNBUILT:
+        raise UnsupportedOperationError(f"{name} is not supported by this service.")
+    raise UnknownOperationError
+
+
+def _reads(name: str, request: type[wire.WireModel], act: Act, need: Need, *recorded: str) -> Operation:
+    spelling = {member.path_name: member.name for member in members_of(request)}
+    names = {path_name: spelling[path_name] for path_name in recorded}
+    return Operation(name, request, act, need, changes=False, recorded=MappingProxyType(names))
+
+
+def _changes(name: str, request: type[wire.WireModel], act: Act, need: Need, *recorded: str) -> Operation:
+    row = _reads(name, request, act, need, *recorded)
+    return Operation(name, request, act, need, changes=True, recorded=row.recorded)
+
+
+_ROWS: Final = (
+    _changes(
+        "CreateKey",
+        wire.CreateKeyRequest,
+        actions.create_key,
+        Need.TOKEN,
+        *("description", "keyUsage", "customerMasterKeySpec", "keySpec", "origin", "customKeyStoreId"),
+        *("bypassPolicyLockoutSafetyCheck", "tags", "multiRegion", "xksKeyId"),
+    ),
+    _reads("DescribeKey", wire.DescribeKeyRequest, actions.describe_key, Need.NOTHING, "keyId"),
+    _reads(
+        "ListKeys", wire.ListKeysRequest, actions.list_keys, Need.STORE, "limit", "marker", "resourceOwners"
+    ),
+    _changes("EnableKey", wire.KeyRequest, actions.enable_key, Need.STORE, "keyId"),
+    _changes("DisableKey", wire.KeyRequest, actions.disable_key, Need.STORE, "keyId"),
+    _changes(
+        "UpdateKeyDescription",
+        wire.UpdateKeyDescriptionRequest,
+        actions.update_key_description,
+        Need.STORE,
+        *("keyId", "description"),
+    ),
+    _changes(
+        "CreateAlias",
+        wire.AliasTargetRequest,
+        actions.create_alias,
+        Need.STORE,
+        *("aliasName", "targetKeyId"),
+    ),
+    _changes(
+        "UpdateAlias",
+        wire.AliasTargetRequest,
+        actions.update_alias,
+        Need.STORE,
+        *("aliasName", "targetKeyId"),
+    ),
+    _changes("DeleteAlias", wire.DeleteAliasRequest, actions.delete_alias, Need.STORE, "aliasName"),
+    _reads(
+        "ListAliases", wire.ListAliasesRequest, actions.list_aliases, Need.STORE, "keyId", "limit", "marker"
+    ),
+    _changes("TagResource", wire.TagResourceRequest, actions.tag_resource, Need.STORE, "keyId", "tags"),
+    _changes(
+        "UntagResource", wire.UntagResourceRequest, actions.untag_resource, Need.STORE, "keyId", "tagKeys"
+    ),
+    _reads(
+        "ListResourceTags",
+        wire.ListResourceTagsRequest,
+        actions.list_resource_tags,
+        Need.STORE,
+        *("keyId", "limit", "marker"),
+    ),
+    _reads(
+        "Encrypt",
+        wire.EncryptRequest,
+        actions.encrypt,
+        Need.TOKEN,
+        *("keyId", "encryptionContext", "encryptionAlgorithm", "dryRun"),
+    ),
+    _reads(
+        "Decrypt",
+        wire.DecryptRequest,
+        actions.decrypt,
+        Need.TOKEN,
+        *("keyId", "encryptionContext", "encryptionAlgorithm", "dryRun"),
+    ),
+    _reads(
+        "ReEncrypt",
+        wire.ReEncryptRequest,
+        actions.re_encrypt,
+        Need.TOKEN,
+        *("sourceKeyId", "sourceEncryptionContext", "sourceEncryptionAlgorithm"),
+        *("destinationKeyId", "destinationEncryptionContext", "destinationEncryptionAlgorithm", "dryRun"),
+    ),
+    _reads(
+        "GenerateDataKey",
+        wire.DataKeyRequest,
+        actions.generate_data_key,
+        Need.TOKEN,
+        *("keyId", "encryptionContext", "keySpec", "numberOfBytes", "dryRun"),
+    ),
+    _reads(
+        "GenerateDataKeyWithoutPlaintext",
+        wire.SealedDataKeyRequest,
+        actions.generate_data_key_without_plaintext,
+        Need.TOKEN,
+        *("keyId", "encryptionContext", "keySpec", "numberOfBytes", "dryRun"),
+    ),
+    _reads(
+        "GenerateRandom",
+        wire.GenerateRandomRequest,
+        actions.generate_random,
+        Need.TOKEN,
+        *("numberOfBytes", "customKeyStoreId"),
+    ),
+)
+
+OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType({row.name: row for row in _ROWS})
+
+UNBUILT: Final = frozenset(
+    {
+        *("CancelKeyDeletion", "ScheduleKeyDeletion"),
+        *("ConnectCustomKeyStore", "CreateCustomKeyStore", "DeleteCustomKeyStore"),
+        *("DescribeCustomKeyStores", "DisconnectCustomKeyStore", "UpdateCustomKeyStore"),
+        *("CreateGrant", "ListGrants", "ListRetirableGrants", "RetireGrant", "RevokeGrant"),
+        *("DeleteImportedKeyMaterial", "GetParametersForImport", "ImportKeyMaterial"),
+        *("Decapsulate", "DeriveSharedSecret", "Encapsulate", "GetPublicKey", "Sign", "Verify"),
+        *("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"),
+        *("GenerateMac", "VerifyMac"),
+        *("DisableKeyRotation", "EnableKeyRotation", "GetKeyRotationStatus"),
+        *("ListKeyRotations", "RotateKeyOnDemand"),
+        *("GetKeyLastUsage", "GetKeyPolicy", "ListKeyPolicies", "PutKeyPolicy"),
+        *("ReplicateKey", "UpdatePrimaryRegion"),
+    }
+)

@@ -1,0 +1,1 @@
+"""The AWS external key store proxy API; built later."""

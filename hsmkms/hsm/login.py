@@ -1,0 +1,119 @@
+"""The PIN, and logging in with it: once, and never again after the token refused it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from hsmkms.hsm.cryptoki import CryptoSession
+from hsmkms.hsm.return_codes import CKR_USER_ALREADY_LOGGED_IN, PIN_CODES, CkrError, Verdict, name_of
+
+_log = structlog.get_logger(__name__)
+
+_LOCK_WAIT_SECONDS: Final = 30.0
+_LOCK_POLL_SECONDS: Final = 0.02
+
+
+class Pin:
+    """A token user's PIN; nothing that prints, compares or pickles objects shows it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value.encode()
+
+    def __repr__(self) -> str:
+        return "<pin>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a PIN is not pickled")
+
+    def reveal(self) -> bytes:
+        """The PIN's bytes, for C_Login and C_InitPIN alone."""
+        return self._value
+
+
+class LoginRefusedError(Exception):
+    """The token refused the PIN, now or earlier; only an operator can mend it."""
+
+
+class LoginUnavailableError(Exception):
+    """No login was tried, for a reason that may pass."""
+
+
+def log_in(session: CryptoSession, pin: Pin, marker: Path | None, now: datetime) -> None:
+    """Log the process in, once.
+
+    Under a lock beside ``marker``, so that of many workers that start with a wrong PIN only the first one
+    spends a try: tokens lock after a few, and some erase themselves.
+
+    Args:
+        marker: see ``TokenSettings.pin_refused_marker``; None where no other process shares the token.
+
+    Raises:
+        LoginRefusedError: the token refuses the PIN, or the marker says that it did.
+        LoginUnavailableError: the lock was not to be had.
+        CkrError: the token failed otherwise.
+    """
+    with _exclusively(marker):
+        if marker is not None and marker.exists():
+            raise LoginRefusedError(f"the token refused the PIN earlier: correct it, then remove {marker}")
+        try:
+            session.login_user(pin.reveal())
+        except CkrError as error:
+            if error.code == CKR_USER_ALREADY_LOGGED_IN:
+                return  # another region of this process is on the same token
+            if error.code in PIN_CODES and marker is not None:
+                _write_marker(marker, error.code, now)
+            if error.verdict is Verdict.STOP:
+                raise LoginRefusedError(f"the token refuses the login: {name_of(error.code)}") from error
+            raise
+
+
+@contextlib.contextmanager
+def _exclusively(marker: Path | None) -> Iterator[None]:
+    if marker is None:
+        yield
+        return
+    try:
+        lock_file = os.open(f"{marker}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        # A directory that takes no lock takes no marker either, and then every worker would try the PIN.
+        raise LoginUnavailableError(f"cannot lock {marker}.lock: {error.strerror}") from error
+    try:
+        _acquire(lock_file, marker)
+        yield
+    finally:
+        os.close(lock_file)
+
+
+def _acquire(lock_file: int, marker: Path) -> None:
+    deadline = time.monotonic() + _LOCK_WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise LoginUnavailableError(f"another process is logging in under {marker}.lock") from None
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return
+
+
+def _write_marker(marker: Path, code: int, now: datetime) -> None:
+    text = f"{now.isoformat()} process {os.getpid()}: the token refused the PIN ({name_of(code)})\n"
+    try:
+        with marker.open("w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        _log.error("pin_marker_not_written", marker=str(marker), error=error.strerror)

@@ -1,0 +1,191 @@
+"""What a token must show before it may serve, tried on its canary object at every start.
+
+A wrong IV mode is silent reuse of one IV, which gives away GCM's authentication key: so it is tried, not
+believed. So is what must fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pkcs11 import Attribute
+
+from hsmkms.errors import CiphertextError
+from hsmkms.formats.aad import Domain, internal_aad
+from hsmkms.formats.blob import Sealed
+from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS
+from hsmkms.hsm.cryptoki import CryptoSession, GcmSession
+from hsmkms.hsm.profiles import IvMode, Profile
+from hsmkms.hsm.return_codes import CkrError, Verdict
+from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed, seal
+from hsmkms.hsm.wrapping import unwrap_data_key, wrap_new_data_key
+
+_PLAINTEXT: Final = b"hsmkms probe v1, thirty-two long"
+_LOST: Final = frozenset({Verdict.REPAIR, Verdict.RENEW_SESSION})
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One thing that was tried.
+
+    Attributes:
+        required: the token may not serve when this one failed.
+    """
+
+    name: str
+    passed: bool
+    detail: str = ""
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """All that was tried, in order."""
+
+    results: Sequence[ProbeResult]
+
+    @property
+    def may_serve(self) -> bool:
+        """True when nothing that is required failed."""
+        return not self.failures
+
+    @property
+    def failures(self) -> list[ProbeResult]:
+        """The required things that failed."""
+        return [result for result in self.results if result.required and not result.passed]
+
+    @property
+    def wraps_data_keys(self) -> bool:
+        """True when the whole wrap circle was gone round, for both lengths."""
+        return any(result.name == "wrap circle" and result.passed for result in self.results)
+
+
+def probe_sealing(session: GcmSession, profile: Profile, key: int, object_id: bytes) -> list[ProbeResult]:
+    """Encrypt twice, compare, decrypt both, and offer a bad tag.
+
+    Raises:
+        CkrError: the token went away meanwhile; nothing is known.
+    """
+    aad = internal_aad(Domain.PROBE, object_id, profile.iv_length, b"probe")
+    try:
+        sealed = [seal(session, profile, key, aad, _PLAINTEXT) for _ in range(2)]
+    except CkrError as error:
+        _raise_if_lost(error)
+        return [ProbeResult("encrypt", passed=False, detail=str(error))]
+    results = [_fresh_iv(profile, sealed)]
+    results += [_decrypts(session, profile, key, aad, one) for one in sealed]
+    results.append(_bad_tag(session, profile, key, aad, sealed[0]))
+    return results
+
+
+def _fresh_iv(profile: Profile, sealed: Sequence[Sealed]) -> ProbeResult:
+    first, second = sealed
+    reasons = []
+    if first.iv == second.iv:
+        reasons.append("the same IV twice")
+    if first.ciphertext == second.ciphertext:
+        reasons.append("the same ciphertext twice")
+    if profile.iv_mode is IvMode.HSM_IN_PLACE and not any(first.iv):
+        reasons.append("the IV that was passed is unchanged")
+    if any(len(one.iv) != profile.iv_length for one in sealed):
+        reasons.append("an IV of the wrong length")
+    if any(len(one.ciphertext) != len(_PLAINTEXT) + 16 for one in sealed):
+        reasons.append("ciphertext of the wrong length")
+    detail = ", ".join(reasons)
+    if detail:
+        detail += f": IV mode {profile.iv_mode} of profile {profile.name!r} is not this token's"
+    return ProbeResult("fresh IV", passed=not reasons, detail=detail)
+
+
+def _decrypts(session: GcmSession, profile: Profile, key: int, aad: bytes, sealed: Sealed) -> ProbeResult:
+    name = "decrypt"
+    try:
+        plaintext = open_sealed(session, profile, key, aad, sealed)
+    except (CiphertextError, AmbiguousTagError):
+        return ProbeResult(name, passed=False, detail="the token does not open what it sealed")
+    except CkrError as error:
+        _raise_if_lost(error)
+        return ProbeResult(name, passed=False, detail=str(error))
+    return ProbeResult(name, passed=plaintext == _PLAINTEXT)
+
+
+def _bad_tag(session: GcmSession, profile: Profile, key: int, aad: bytes, sealed: Sealed) -> ProbeResult:
+    forged = Sealed(sealed.iv, sealed.ciphertext[:-1] + bytes([sealed.ciphertext[-1] ^ 1]))
+    try:
+        open_sealed(session, profile, key, aad, forged)
+    except (CiphertextError, AmbiguousTagError):
+        return ProbeResult("bad tag is refused", passed=True)
+    except CkrError as error:
+        # Served like this, every bad ciphertext would look like a failing token.
+        detail = f"{error}: not among the codes for a bad tag in profile {profile.name!r}"
+        return ProbeResult("bad tag is refused", passed=False, detail=detail)
+    return ProbeResult("bad tag is refused", passed=False, detail="a forged tag was accepted")
+
+
+def probe_protection(session: CryptoSession, key: int) -> list[ProbeResult]:
+    """Try to read the key's value, and to copy it with more rights.
+
+    Raises:
+        CkrError: the token went away meanwhile; nothing is known.
+    """
+    return [
+        _must_fail("value cannot be read", lambda: session.secret_value(key, Attribute.VALUE)),
+        _must_fail(
+            "no copy that can be extracted",
+            lambda: _copied(session, key, {Attribute.TOKEN: False, Attribute.EXTRACTABLE: True}),
+        ),
+        _must_fail(
+            "no copy that can wrap",
+            lambda: _copied(session, key, {Attribute.TOKEN: False, Attribute.WRAP: True}),
+        ),
+    ]
+
+
+def _copied(session: CryptoSession, key: int, rights: dict[int, bool]) -> None:
+    copy = session.copy_object(key, dict(rights))
+    # Best effort: it is a session object, and the process is about to refuse to serve.
+    with contextlib.suppress(CkrError):
+        session.destroy_object(copy)
+
+
+def _must_fail(name: str, attempt: Callable[[], object]) -> ProbeResult:
+    try:
+        attempt()
+    except CkrError as error:
+        if error.verdict is Verdict.RENEW_SESSION:
+            raise
+        return ProbeResult(name, passed=True, detail=str(error))
+    return ProbeResult(name, passed=False, detail="the token did it")
+
+
+def probe_wrap_circle(session: CryptoSession, profile: Profile, wrapping_key: int | None) -> ProbeResult:
+    """Go round the whole circle with 16 and 32 bytes; not required, for there is another way.
+
+    Raises:
+        CkrError: the session was lost meanwhile; nothing is known.
+    """
+    name = "wrap circle"
+    mechanism = profile.wrap_mechanism
+    if mechanism is None or wrapping_key is None:
+        detail = "not tried: " + ("profile has none" if mechanism is None else "no wrapping object")
+        return ProbeResult(name, passed=False, detail=detail, required=False)
+    try:
+        for length in DATA_KEY_LENGTHS:
+            wrapped = wrap_new_data_key(session, mechanism, wrapping_key, length)
+            first = unwrap_data_key(session, mechanism, wrapping_key, wrapped, length)
+            again = unwrap_data_key(session, mechanism, wrapping_key, wrapped, length)
+            if first != again or not any(first) or len(wrapped) != length + 8:
+                return ProbeResult(name, passed=False, detail="came back different", required=False)
+    except CkrError as error:
+        if error.verdict is Verdict.RENEW_SESSION:
+            raise
+        return ProbeResult(name, passed=False, detail=str(error), required=False)
+    return ProbeResult(name, passed=True, required=False)
+
+
+def _raise_if_lost(error: CkrError) -> None:
+    if error.verdict in _LOST:
+        raise error

@@ -1,0 +1,100 @@
+"""Vendor profiles as data: how a token differs from the standard, and from its neighbours.
+
+Sources: ``docs/hsm/`` and the vendors' documentation as it was gathered for the design. Only ``softhsm``
+was run against the real thing; the probe at start-up is what makes a profile true or refuses to serve.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pkcs11 import Attribute
+
+from hsmkms.hsm.return_codes import (
+    CKR_AEAD_DECRYPT_FAILED,
+    CKR_DATA_INVALID,
+    CKR_ENCRYPTED_DATA_INVALID,
+    CKR_ENCRYPTED_DATA_LEN_RANGE,
+    CKR_FUNCTION_FAILED,
+    CKR_GENERAL_ERROR,
+    CKR_SIGNATURE_INVALID,
+)
+from hsmkms.ports.hsm import CallStyle
+
+CKM_AES_KEY_WRAP: Final = 0x2109
+"""RFC 3394; whole 64-bit blocks only, so what comes back is as long as what went in."""
+
+
+class IvMode(enum.StrEnum):
+    """Who makes the IV of an AES-GCM encryption. The wrong mode is silent reuse of one IV."""
+
+    CALLER = "caller"
+    """We do, from the token's C_GenerateRandom."""
+
+    HSM_IN_PLACE = "hsm_in_place"
+    """The token does, over the zero bytes that it was given."""
+
+    HSM_APPENDED = "hsm_appended"
+    """The token does, and appends it to ciphertext and tag."""
+
+
+_DEFINITE: Final = frozenset(
+    {
+        CKR_ENCRYPTED_DATA_INVALID,
+        CKR_ENCRYPTED_DATA_LEN_RANGE,
+        CKR_AEAD_DECRYPT_FAILED,
+        CKR_SIGNATURE_INVALID,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One kind of token.
+
+    Attributes:
+        iv_length: bytes of the IV that stands in a blob, 12 or 16.
+        wrap_mechanism: for the wrap circle, or None where it is not even tried.
+        bad_tag_definite: codes that mean a bad tag and nothing else.
+        bad_tag_ambiguous: codes for a bad tag that the token also uses when it fails otherwise.
+        sets_iv_bits: ``ulIvBits`` is the IV's length in bits; else zero.
+        knows: attributes of protection that are put into templates and read back.
+    """
+
+    name: str
+    iv_mode: IvMode = IvMode.CALLER
+    iv_length: int = 12
+    call_style: CallStyle = CallStyle.HANDED_OFF
+    wrap_mechanism: int | None = None
+    bad_tag_definite: frozenset[int] = _DEFINITE
+    bad_tag_ambiguous: frozenset[int] = frozenset({CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED, CKR_DATA_INVALID})
+    sets_iv_bits: bool = True
+    knows: frozenset[int] = field(default=frozenset({Attribute.MODIFIABLE}))
+
+
+_ALL: Final = (
+    # 2.6.1 answers a bad tag with CKR_GENERAL_ERROR, 2.7.0 with the definite codes (both known here).
+    Profile(
+        "softhsm",
+        call_style=CallStyle.INLINE,
+        wrap_mechanism=CKM_AES_KEY_WRAP,
+        bad_tag_ambiguous=frozenset({CKR_GENERAL_ERROR}),
+        knows=frozenset({Attribute.MODIFIABLE, Attribute.COPYABLE}),
+    ),
+    # Thales Luna 7 outside FIPS mode: the caller must give the IV, and ulIvBits must be set.
+    Profile("luna"),
+    # Thales Luna 7 in FIPS mode: a random IV of 16 bytes behind the tag; the caller gives none.
+    Profile("luna-fips", iv_mode=IvMode.HSM_APPENDED, iv_length=16),
+    # Entrust nShield: 12 zero bytes in, the IV out; CKR_FUNCTION_FAILED for a bad tag.
+    Profile("nshield", iv_mode=IvMode.HSM_IN_PLACE),
+    # AWS CloudHSM: 12 zero bytes in, the IV out.
+    Profile("cloudhsm", iv_mode=IvMode.HSM_IN_PLACE),
+    # Utimaco: AES-GCM by the standard's own rules is all that is known of it.
+    Profile("utimaco"),
+    Profile("generic"),
+)
+
+PROFILES: Final[Mapping[str, Profile]] = {profile.name: profile for profile in _ALL}

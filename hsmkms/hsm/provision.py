@@ -1,0 +1,167 @@
+"""Preparing a token: its own objects, and, for SoftHSM, the token itself."""
+
+from __future__ import annotations
+
+import ctypes
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from pkcs11 import Token
+from pkcs11.exceptions import PKCS11Error
+
+from hsmkms.hsm.cryptoki import CryptoSession
+from hsmkms.hsm.handles import Handle, scan_objects
+from hsmkms.hsm.login import Pin, log_in
+from hsmkms.hsm.module import Module, Modules
+from hsmkms.hsm.return_codes import CKR_OK, CkrError, ckr_error
+from hsmkms.hsm.sessions import close_quietly, handle_of, open_session
+from hsmkms.hsm.settings import TokenSettings
+from hsmkms.hsm.usages import (
+    OBJECT_ID_LENGTH,
+    ObjectName,
+    Purpose,
+    faults,
+    generation_template,
+    read_back_attributes,
+)
+from hsmkms.ports.clock import Clock
+
+_LABEL_LENGTH: Final = 32
+_FIRST_VERSION: Final = "1"
+
+
+class ProvisionError(Exception):
+    """The token could not be prepared; the message says why, to an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedToken:
+    """What ``prepare_token`` left behind.
+
+    Attributes:
+        identity: CKA_ID of the identity object in hexadecimal, for ``TokenSettings.expected_identity``.
+        made: the purposes whose objects were made now; empty when all were there.
+    """
+
+    identity: str
+    serial: str
+    made: tuple[Purpose, ...]
+
+
+def prepare_token(settings: TokenSettings, pin: Pin, modules: Modules, clock: Clock) -> PreparedToken:
+    """Make the region's own objects where they are missing: identity, wrapping object, canary.
+
+    Two that run at once may both make an object; each looks again afterwards, and keeps the one with the
+    lowest CKA_ID, which both agree on. Not to be run beside a serving process of a token that is new.
+
+    Raises:
+        ProvisionError: the token is not seen, is not the only one of its name, or holds objects of ours
+            with wrong attributes.
+        LoginRefusedError: the token refuses the PIN.
+        ModuleLoadError: the module cannot be loaded.
+        CkrError: the token failed.
+    """
+    module = modules.load(settings.module_path)
+    token = _one_token(module, settings)
+    session = open_session(token)
+    try:
+        crypto = CryptoSession(module.functions, handle_of(session))
+        log_in(crypto, pin, settings.pin_refused_marker, clock.now())
+        wanted = [ObjectName(Purpose.IDENTITY, ""), ObjectName(Purpose.CANARY, "")]
+        if settings.vendor_profile.wrap_mechanism is not None:
+            wanted.append(ObjectName(Purpose.WRAPPING, _FIRST_VERSION))
+        made = tuple(name.purpose for name in wanted if _make_if_missing(crypto, name, settings))
+        identity = scan_objects(crypto, 0).of(Purpose.IDENTITY)[0].object_id.hex()
+        return PreparedToken(identity, token.serial.decode("ascii", "replace"), made)
+    finally:
+        close_quietly(session)
+
+
+def _one_token(module: Module, settings: TokenSettings) -> Token:
+    tokens = module.tokens(settings.token_label, settings.token_serial)
+    if len(tokens) != 1:
+        raise ProvisionError(
+            f"{settings.module_path} sees {len(tokens)} tokens that are {settings.token_name}, not one"
+        )
+    return tokens[0]
+
+
+def _make_if_missing(session: CryptoSession, object_name: ObjectName, settings: TokenSettings) -> bool:
+    found = scan_objects(session, 0).of(object_name.purpose)
+    if found:
+        for handle in found:
+            _require_well_made(session, handle, settings)
+        return False
+    # The id need only be unlike any other; keys are what the token's own randomness is for.
+    object_id = secrets.token_bytes(OBJECT_ID_LENGTH)
+    number = session.generate_key(generation_template(object_name, object_id, settings.vendor_profile))
+    try:
+        _require_well_made(session, Handle(0, number, object_name, object_id), settings)
+    except ProvisionError:
+        session.destroy_object(number)
+        raise
+    return _keep_lowest(session, object_name, object_id, number)
+
+
+def _keep_lowest(session: CryptoSession, object_name: ObjectName, object_id: bytes, number: int) -> bool:
+    """Give way to another process that made the same object; True when ours stays."""
+    rivals = [h for h in scan_objects(session, 0).of(object_name.purpose) if h.object_name == object_name]
+    if min(handle.object_id for handle in rivals) == object_id:
+        return True
+    session.destroy_object(number)
+    return False
+
+
+def _require_well_made(session: CryptoSession, handle: Handle, settings: TokenSettings) -> None:
+    profile = settings.vendor_profile
+    read = session.attributes(handle.number, read_back_attributes(profile))
+    found = faults(handle.object_name, handle.object_id, read, profile)
+    if found:
+        raise ProvisionError(
+            f"{settings.token_name}: the {handle.object_name.purpose} object has wrong attributes: "
+            f"{', '.join(found)}"
+        )
+
+
+def initialize_softhsm_token(settings: TokenSettings, so_pin: Pin, pin: Pin, modules: Modules) -> str:
+    """Make a SoftHSM token of the label in ``settings``, in the directory that SOFTHSM2_CONF names.
+
+    The PINs go through C_InitToken and C_InitPIN, never over a command line.
+
+    Returns:
+        The new token's serial number.
+
+    Raises:
+        ProvisionError: a token of that label exists, or no slot is free.
+        ModuleLoadError: the module cannot be loaded.
+        CkrError: the token failed.
+    """
+    module = modules.load(settings.module_path)
+    label = settings.token_label
+    if label is None:
+        raise ProvisionError("a new token needs a label")
+    if module.tokens(label, None):
+        raise ProvisionError(f"there is {settings.token_name} already")
+    slot = module.free_slot()
+    if slot is None:
+        raise ProvisionError(f"{settings.module_path} has no slot without a token")
+    _init_token(module, slot, label, so_pin)
+    token = _one_token(module, settings)
+    try:
+        session = token.open(rw=True, so_pin=so_pin.reveal().decode())
+        try:
+            session.init_pin(pin.reveal().decode())
+        finally:
+            session.close()
+    except PKCS11Error as error:
+        raise ckr_error("C_InitPIN", error) from error
+    return token.serial.decode("ascii", "replace")
+
+
+def _init_token(module: Module, slot: int, label: str, so_pin: Pin) -> None:
+    padded = label.encode().ljust(_LABEL_LENGTH)
+    pin_bytes = so_pin.reveal()
+    code = module.functions.C_InitToken(slot, pin_bytes, len(pin_bytes), ctypes.c_char_p(padded))
+    if code != CKR_OK:
+        raise CkrError("C_InitToken", code)

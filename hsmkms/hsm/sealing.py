@@ -1,0 +1,72 @@
+"""AES-GCM under an object of the token, in each of the ways in which tokens make IVs.
+
+In the caller's mode the IV is the token's randomness, fetched for the one call that uses it and never kept:
+a forked or restored process image would use a kept one twice.
+"""
+
+from __future__ import annotations
+
+from hsmkms.errors import CiphertextError
+from hsmkms.formats.blob import TAG_LENGTH, Sealed
+from hsmkms.hsm.cryptoki import GcmSession
+from hsmkms.hsm.profiles import IvMode, Profile
+from hsmkms.hsm.return_codes import CkrError
+
+
+class AmbiguousTagError(Exception):
+    """The token's code stands for a bad tag or for a token that failed; a canary tells which."""
+
+
+def seal(session: GcmSession, profile: Profile, key: int, aad: bytes, plaintext: bytes) -> Sealed:
+    """Seal under the object ``key``; the IV is as long as the profile says.
+
+    Raises:
+        CkrError: the token failed.
+    """
+    if profile.iv_mode is IvMode.CALLER:
+        iv = session.random(profile.iv_length)
+        return Sealed(iv, session.encrypt_gcm(key, iv, aad, plaintext))
+    return _seal_with_token_iv(session, profile, key, aad, plaintext)
+
+
+def seal_new_data_key(
+    session: GcmSession, profile: Profile, key: int, aad: bytes, length: int
+) -> tuple[bytes, Sealed]:
+    """A data key of the token's randomness, and the same sealed; IV and data key come from one call."""
+    if profile.iv_mode is IvMode.CALLER:
+        fresh = session.random(profile.iv_length + length)
+        iv, data_key = fresh[: profile.iv_length], fresh[profile.iv_length :]
+        return data_key, Sealed(iv, session.encrypt_gcm(key, iv, aad, data_key))
+    data_key = session.random(length)
+    return data_key, _seal_with_token_iv(session, profile, key, aad, data_key)
+
+
+def _seal_with_token_iv(
+    session: GcmSession, profile: Profile, key: int, aad: bytes, plaintext: bytes
+) -> Sealed:
+    if profile.iv_mode is IvMode.HSM_IN_PLACE:
+        ciphertext = session.encrypt_gcm(key, bytes(profile.iv_length), aad, plaintext)
+        return Sealed(session.iv_after_encrypt(profile.iv_length), ciphertext)
+    output = session.encrypt_gcm(key, b"", aad, plaintext)
+    return Sealed(output[-profile.iv_length :], output[: -profile.iv_length])
+
+
+def open_sealed(session: GcmSession, profile: Profile, key: int, aad: bytes, sealed: Sealed) -> bytes:
+    """The plaintext.
+
+    Raises:
+        CiphertextError: the token says that the tag is bad, or the form is one that this token never made.
+        AmbiguousTagError: the token says something that may mean that.
+        CkrError: the token failed.
+    """
+    if len(sealed.iv) != profile.iv_length or len(sealed.ciphertext) < TAG_LENGTH:
+        raise CiphertextError
+    try:
+        return session.decrypt_gcm(key, sealed.iv, aad, sealed.ciphertext)
+    except CkrError as error:
+        if error.function == "C_Decrypt":
+            if error.code in profile.bad_tag_definite:
+                raise CiphertextError from None
+            if error.code in profile.bad_tag_ambiguous:
+                raise AmbiguousTagError from error
+        raise

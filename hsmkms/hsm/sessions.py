@@ -1,0 +1,181 @@
+"""The sessions of one token: the anchor that holds the login, and the bounded pool of those that work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Final, Self
+
+from pkcs11 import Session, Token
+from pkcs11.exceptions import PKCS11Error
+
+from hsmkms.errors import KmsError, ThrottlingError
+from hsmkms.hsm.cryptoki import CryptoSession
+from hsmkms.hsm.function_list import FunctionList
+from hsmkms.hsm.module import ForkedError
+from hsmkms.hsm.profiles import Profile
+from hsmkms.hsm.return_codes import CkrError, Verdict, ckr_error
+
+# After these the session itself is as it was.
+_SPARING: Final = frozenset({Verdict.REFIND_HANDLE, Verdict.CAPACITY})
+
+
+def open_session(token: Token) -> Session:
+    """A read-write session without a login of its own.
+
+    Read-write because objects are made and destroyed on these sessions too, and because some tokens know
+    no other kind (AWS CloudHSM's SDK 5).
+
+    python-pkcs11 is never given the PIN: a failed login inside its ``open`` leaks the session, and a
+    session that logged in logs the whole process out when it is closed.
+
+    Raises:
+        CkrError: the token gives none.
+    """
+    try:
+        return token.open(rw=True)
+    except PKCS11Error as error:
+        raise ckr_error("C_OpenSession", error) from error
+
+
+def handle_of(session: Session) -> int:
+    """The session's number, which python-pkcs11's types do not mention."""
+    return int(getattr(session, "handle"))  # noqa: B009
+
+
+def close_quietly(session: Session) -> None:
+    """Close a session, whatever state it is in."""
+    with contextlib.suppress(PKCS11Error):
+        session.close()
+
+
+class PooledSession(CryptoSession):
+    """A session of the pool, lent to one thread; as a context manager it goes back or is closed."""
+
+    def __init__(self, pool: SessionPool, session: Session) -> None:
+        super().__init__(pool.functions, handle_of(session), iv_bits=pool.profile.sets_iv_bits)
+        self.generation = pool.generation
+        self._pool = pool
+        self._session = session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # A refusal of ours (CiphertextError above all) leaves the session well: bad input from a caller must
+        # never cost one. Anything that is not understood may have left an operation active on it.
+        well = (
+            error is None
+            or isinstance(error, KmsError)
+            or (isinstance(error, CkrError) and error.verdict in _SPARING)
+        )
+        self._pool.take_back(self, well=well)
+
+    def close(self) -> None:
+        """Close it, whatever state it is in."""
+        close_quietly(self._session)
+
+
+class SessionPool:
+    """At most ``limit`` sessions of one login; a new login makes a new pool.
+
+    Sessions are opened when they are first needed. One that is stuck in a call never comes back and is
+    never closed: it is gone with its thread, and the pool is smaller by one.
+    """
+
+    def __init__(
+        self,
+        token: Token,
+        functions: FunctionList,
+        profile: Profile,
+        *,
+        generation: int,
+        limit: int,
+        wait_seconds: float,
+        max_waiters: int,
+    ) -> None:
+        self.functions = functions
+        self.profile = profile
+        self.generation = generation
+        self._token = token
+        self._limit = limit
+        self._wait_seconds = wait_seconds
+        self._max_waiters = max_waiters
+        self._pid = os.getpid()
+        self._idle: deque[PooledSession] = deque()
+        self._freed = threading.Condition(threading.Lock())
+        self._lent = 0
+        self._waiting = 0
+        self._retired = False
+
+    @property
+    def lent(self) -> int:
+        """How many sessions are in use now."""
+        return self._lent
+
+    def borrow(self) -> PooledSession:
+        """A session for the calling thread, as a context manager.
+
+        Raises:
+            ThrottlingError: none came free in time, or too many wait already.
+            CkrError: the token gives no new one.
+            ForkedError: called in a child of the process that made the pool.
+        """
+        if os.getpid() != self._pid:
+            raise ForkedError("a pool of PKCS#11 sessions was carried over a fork")
+        with self._freed:
+            if self._lent >= self._limit:
+                self._wait()
+            self._lent += 1
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return PooledSession(self, open_session(self._token))
+        except BaseException:
+            self._release_place()
+            raise
+
+    def _wait(self) -> None:
+        if self._waiting >= self._max_waiters:
+            raise ThrottlingError
+        self._waiting += 1
+        try:
+            if not self._freed.wait_for(lambda: self._lent < self._limit, self._wait_seconds):
+                raise ThrottlingError
+        finally:
+            self._waiting -= 1
+
+    def _release_place(self) -> None:
+        with self._freed:
+            self._lent -= 1
+            self._freed.notify()
+
+    def take_back(self, session: PooledSession, *, well: bool) -> None:
+        """End a loan; a session that is not well, or of a retired pool, is closed."""
+        with self._freed:
+            keep = well and not self._retired
+            if keep:
+                self._idle.append(session)
+            self._lent -= 1
+            self._freed.notify()
+        if not keep:
+            session.close()
+
+    def drop_idle(self) -> None:
+        """Close the sessions that nobody uses; those in use go back as they are."""
+        with self._freed:
+            dropped = list(self._idle)
+            self._idle.clear()
+        for session in dropped:
+            session.close()
+
+    def retire(self) -> None:
+        """Close all sessions, those in use when they come back."""
+        with self._freed:
+            self._retired = True
+        self.drop_idle()

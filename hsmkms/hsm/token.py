@@ -1,0 +1,419 @@
+"""A region's token over PKCS#11: the room's implementation of ``ports.hsm.Hsm``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Concatenate, Final, NoReturn, ParamSpec, TypeVar
+
+import structlog
+
+from hsmkms.errors import (
+    CiphertextError,
+    KeyUnavailableError,
+    LimitExceededError,
+    ServiceFaultError,
+    ThrottlingError,
+)
+from hsmkms.formats.aad import Domain, check_value_aad, internal_aad
+from hsmkms.formats.blob import Sealed
+from hsmkms.formats.sealed import SealedFormError, parse_sealed, serialize_sealed
+from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS, WrappedKey, parse_wrapped_key, serialize_wrapped_key
+from hsmkms.hsm.connection import Connection, Link, TokenRefusedError
+from hsmkms.hsm.handles import UNAVAILABLE, Handle, TokenLostError, find_by_id, scan_objects
+from hsmkms.hsm.inspection import Inventory, TokenFacts, take_inventory, token_facts
+from hsmkms.hsm.login import Pin
+from hsmkms.hsm.module import Modules
+from hsmkms.hsm.probe import ProbeReport
+from hsmkms.hsm.return_codes import CKR_DEVICE_MEMORY, CkrError, Verdict
+from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed, seal, seal_new_data_key
+from hsmkms.hsm.sessions import PooledSession
+from hsmkms.hsm.settings import TokenSettings
+from hsmkms.hsm.usages import ObjectName, Purpose, faults, generation_template, read_back_attributes
+from hsmkms.hsm.vitality import TokenSickError
+from hsmkms.hsm.wrapping import unwrap_data_key, wrap_new_data_key
+from hsmkms.model.keys import KeyVersion
+from hsmkms.model.names import KeyId, MaterialId
+from hsmkms.ports.clock import Clock
+from hsmkms.ports.hsm import CallStyle, Readiness, ReadinessState, TokenMaterial
+
+_log = structlog.get_logger(__name__)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+CHECK_CONSTANT: Final = b"hsmkms check value v1"
+"""What a check value holds: sealed at birth like any plaintext, with an IV of its own."""
+
+_FAULT: Final = "The token could not do its work."
+
+
+class TokenHsm:
+    """One region's token; see ``ports.hsm.Hsm`` for what each method promises."""
+
+    def __init__(self, settings: TokenSettings, pin: Pin, modules: Modules, clock: Clock) -> None:
+        """Touches no module yet: ``connect`` does.
+
+        Args:
+            modules: this process's registry, shared by all its regions; made after the last fork.
+        """
+        self._connection = Connection(settings, pin, modules, clock)
+        self._profile = settings.vendor_profile
+
+    # --- what is known without asking the token -----------------------------------------------------------
+
+    @property
+    def call_style(self) -> CallStyle:
+        """Where calls to this token are made."""
+        return self._profile.call_style
+
+    @property
+    def iv_length(self) -> int:
+        """Length in bytes of the IVs that ``seal`` gives."""
+        return self._profile.iv_length
+
+    @property
+    def wraps_data_keys(self) -> bool:
+        """True where the token went round the whole wrap circle when it was probed."""
+        report = self._connection.report
+        return report is not None and report.wraps_data_keys
+
+    @property
+    def probe_report(self) -> ProbeReport | None:
+        """What the last probe found; None before the first."""
+        return self._connection.report
+
+    @property
+    def identity_id(self) -> bytes | None:
+        """CKA_ID of the token's identity object; None before the first connection."""
+        link = self._connection.last_link
+        return link.identity.object_id if link else None
+
+    @property
+    def sessions_lent(self) -> int:
+        """How many of its sessions are in a call now, the hung ones included."""
+        link = self._connection.last_link
+        return link.pool.lent if link else 0
+
+    def readiness(self) -> Readiness:
+        """What is known now."""
+        return self._connection.readiness
+
+    def connect(self) -> Readiness:
+        """Try to connect, once. Raises nothing for a token that is away or refuses: the answer says it."""
+        return self._connection.connect()
+
+    def require_ready(self) -> None:
+        """Refuse to start without the token.
+
+        Raises:
+            TokenRefusedError: it does not serve; the message says why, to an operator.
+        """
+        readiness = self._connection.readiness
+        if readiness.state is not ReadinessState.READY:
+            raise TokenRefusedError(readiness.reason)
+
+    def facts(self) -> TokenFacts:
+        """What the token says of itself, for ``doctor``."""
+        link = self._connection.link
+        try:
+            return token_facts(link.module, link.token)
+        except CkrError as error:
+            self._fail(error)
+
+    def inventory(self, material_ids: Iterable[MaterialId]) -> Inventory:
+        """The token's version objects against the rows' material ids, for ``doctor``."""
+        try:
+            return take_inventory(self._connection.link, self._profile, material_ids)
+        except CkrError as error:
+            self._fail(error)
+
+    def tend(self) -> Readiness:
+        """Repair what can be repaired in this process."""
+        return self._connection.tend()
+
+    # --- running an act on a session ----------------------------------------------------------------------
+
+    def _run(
+        self,
+        object_id: bytes | None,
+        act: Callable[Concatenate[PooledSession, Link, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """Run an act on a session, again when a failure was the session's, the handle's or the link's.
+
+        Args:
+            object_id: the object whose handle is searched again when the token does not know it.
+        """
+        connection = self._connection
+        tried: set[Verdict] = set()
+        while True:
+            link = connection.link
+            try:
+                with link.pool.borrow() as session:
+                    result = act(session, link, *args, **kwargs)
+            except CkrError as error:
+                self._judge(error, link, object_id, tried)
+            except (TokenLostError, TokenSickError) as error:
+                connection.suspect(str(error))
+                raise KeyUnavailableError(UNAVAILABLE) from error
+            else:
+                connection.vitality.note_success()
+                return result
+
+    def _judge(self, error: CkrError, link: Link, object_id: bytes | None, tried: set[Verdict]) -> None:
+        """Return when another try makes sense, once a kind of failure; raise what the caller may see else."""
+        verdict = error.verdict
+        if verdict is Verdict.REFIND_HANDLE:
+            if object_id is None:
+                verdict = Verdict.REPAIR  # an object that is found anew with every login
+            else:
+                link.handles.forget(object_id)
+        elif verdict is Verdict.REPAIR:
+            self._connection.vitality.note_failure()
+        match verdict:
+            case Verdict.RENEW_SESSION | Verdict.REPAIR if verdict not in tried:
+                link.pool.drop_idle()  # the others are likely to be in the same state
+            case Verdict.REFIND_HANDLE if verdict not in tried:
+                pass
+            case Verdict.REFIND_HANDLE:
+                raise KeyUnavailableError(UNAVAILABLE) from error
+            case Verdict.RENEW_SESSION | Verdict.REPAIR | Verdict.STOP:
+                self._connection.suspect(f"the token fails: {error}")
+                raise KeyUnavailableError(UNAVAILABLE) from error
+            case Verdict.CAPACITY:
+                _log.error("token_full", error=str(error))
+                raise ThrottlingError from error
+            case _:
+                self._fail(error)
+        tried.add(verdict)
+
+    @staticmethod
+    def _fail(error: CkrError) -> NoReturn:
+        _log.error("token_call_failed", error=str(error))
+        raise ServiceFaultError(_FAULT) from error
+
+    # --- randomness and materials -------------------------------------------------------------------------
+
+    def random(self, length: int) -> bytes:
+        """``length`` bytes of the token's own randomness."""
+        return self._run(None, _random, length)
+
+    def create_material(self, key_id: KeyId, material_id: MaterialId) -> bytes:
+        """Make one version's object in the token; its check value."""
+        try:
+            return self._run(None, self._create, key_id, material_id)
+        except ThrottlingError as error:
+            if isinstance(error.__cause__, CkrError) and error.__cause__.code == CKR_DEVICE_MEMORY:
+                raise LimitExceededError("The token of this region is full.") from error
+            raise
+
+    def _create(self, session: PooledSession, link: Link, key_id: KeyId, material_id: MaterialId) -> bytes:
+        object_name = ObjectName(Purpose.CMK, key_id)
+        number: int | None = None
+        try:
+            number = session.generate_key(generation_template(object_name, material_id, self._profile))
+            handle = Handle(session.generation, number, object_name, material_id)
+            self._require_well_made(session, handle)
+            check_value = self._new_check_value(session, handle, key_id)
+        except BaseException:
+            self._undo(session, link, material_id, number)
+            raise
+        handle.admitted_for = key_id
+        link.handles.add(handle)
+        return check_value
+
+    def _require_well_made(self, session: PooledSession, handle: Handle) -> None:
+        read = session.attributes(handle.number, read_back_attributes(self._profile))
+        found = faults(handle.object_name, handle.object_id, read, self._profile)
+        if found:
+            _log.error("token_object_wrong", object_id=handle.object_id.hex(), attributes=found)
+            raise KeyUnavailableError(UNAVAILABLE)
+
+    def _new_check_value(self, session: PooledSession, handle: Handle, key_id: KeyId) -> bytes:
+        aad = check_value_aad(key_id, MaterialId(handle.object_id), self.iv_length)
+        sealed = seal(session, self._profile, handle.number, aad, CHECK_CONSTANT)
+        try:
+            opened = open_sealed(session, self._profile, handle.number, aad, sealed)
+        except (CiphertextError, AmbiguousTagError):
+            opened = b""
+        if opened != CHECK_CONSTANT:
+            _log.error("token_object_opens_nothing", object_id=handle.object_id.hex())
+            raise ServiceFaultError(_FAULT)
+        return serialize_sealed(sealed)
+
+    def _undo(self, session: PooledSession, link: Link, material_id: MaterialId, number: int | None) -> None:
+        """Leave nothing of a creation that failed, as far as the token lets us."""
+        if number is not None:
+            with contextlib.suppress(CkrError):
+                session.destroy_object(number)
+                return
+        # C_GenerateKey may fail after it made the object, and the session may have failed with it.
+        with contextlib.suppress(CkrError, ThrottlingError), link.pool.borrow() as another:
+            for handle in find_by_id(another, another.generation, material_id):
+                another.destroy_object(handle.number)
+            return
+        _log.error("token_object_may_be_left", object_id=material_id.hex())
+
+    def destroy_material(self, material_id: MaterialId) -> None:
+        """Destroy one version's object."""
+        self._run(material_id, self._destroy, material_id)
+
+    def _destroy(self, session: PooledSession, link: Link, material_id: MaterialId) -> None:
+        handle = link.handles.get(session, session.generation, material_id)
+        if handle is None:
+            return
+        if handle.object_name.purpose is not Purpose.CMK:
+            raise KeyUnavailableError(UNAVAILABLE)
+        session.destroy_object(handle.number)
+        link.handles.forget(material_id)
+
+    def list_materials(self) -> Sequence[TokenMaterial]:
+        """All version objects in the token."""
+        return self._run(None, _materials)
+
+    # --- sealing ------------------------------------------------------------------------------------------
+
+    def seal(self, version: KeyVersion, aad: bytes, plaintext: bytes) -> Sealed:
+        """AES-256-GCM under a version."""
+        return self._run(version.material_id, self._seal, version, aad, plaintext)
+
+    def _seal(
+        self, session: PooledSession, link: Link, version: KeyVersion, aad: bytes, plaintext: bytes
+    ) -> Sealed:
+        number = self._admitted(session, link, version)
+        return seal(session, self._profile, number, aad, plaintext)
+
+    def seal_new_data_key(self, version: KeyVersion, aad: bytes, length: int) -> tuple[bytes, Sealed]:
+        """A fresh random data key, in clear and sealed."""
+        return self._run(version.material_id, self._seal_new_data_key, version, aad, length)
+
+    def _seal_new_data_key(
+        self, session: PooledSession, link: Link, version: KeyVersion, aad: bytes, length: int
+    ) -> tuple[bytes, Sealed]:
+        number = self._admitted(session, link, version)
+        return seal_new_data_key(session, self._profile, number, aad, length)
+
+    def open(self, version: KeyVersion, aad: bytes, sealed: Sealed) -> bytes:
+        """The plaintext of what ``seal`` gave."""
+        return self._run(version.material_id, self._open, version, aad, sealed)
+
+    def _open(
+        self, session: PooledSession, link: Link, version: KeyVersion, aad: bytes, sealed: Sealed
+    ) -> bytes:
+        number = self._admitted(session, link, version)
+        return self._open_under(session, link, number, aad, sealed)
+
+    def _open_under(
+        self, session: PooledSession, link: Link, number: int, aad: bytes, sealed: Sealed
+    ) -> bytes:
+        try:
+            return open_sealed(session, self._profile, number, aad, sealed)
+        except AmbiguousTagError:
+            self._connection.vitality.require_well(session, link.canary)
+            raise CiphertextError from None
+
+    def _admitted(self, session: PooledSession, link: Link, version: KeyVersion) -> int:
+        """The version's handle number, once it showed that it is still the key that the row means."""
+        handle = link.handles.get(session, session.generation, version.material_id)
+        if handle is None:
+            _log.error("token_object_missing", object_id=version.material_id.hex(), key_id=version.key_id)
+            raise KeyUnavailableError(UNAVAILABLE)
+        if handle.admitted_for != version.key_id:
+            self._admit(session, link, handle, version)
+        return handle.number
+
+    def _admit(self, session: PooledSession, link: Link, handle: Handle, version: KeyVersion) -> None:
+        if handle.object_name != ObjectName(Purpose.CMK, version.key_id):
+            self._refuse_object(handle, "its label names something else")
+        self._require_well_made(session, handle)
+        aad = check_value_aad(version.key_id, version.material_id, self.iv_length)
+        try:
+            opened = self._open_under(session, link, handle.number, aad, parse_sealed(version.check_value))
+        except (CiphertextError, SealedFormError):
+            self._refuse_object(handle, "it does not open its check value")
+        if opened != CHECK_CONSTANT:
+            self._refuse_object(handle, "its check value holds something else")
+        handle.admitted_for = version.key_id
+
+    @staticmethod
+    def _refuse_object(handle: Handle, reason: str) -> NoReturn:
+        _log.error("token_object_is_another_key", object_id=handle.object_id.hex(), reason=reason)
+        raise KeyUnavailableError(UNAVAILABLE)
+
+    # --- the wrap circle ----------------------------------------------------------------------------------
+
+    def wrap_new_data_key(self, length: int) -> bytes:
+        """A data key that is born in the token and leaves it only wrapped."""
+        if length not in DATA_KEY_LENGTHS:
+            raise ValueError("a wrapped data key has 16 or 32 bytes")
+        link = self._connection.link
+        if link.wrapping is None or not self.wraps_data_keys:
+            raise ServiceFaultError("This region's token does not wrap data keys.")
+        return self._run(None, self._wrap, length)
+
+    def _wrap(self, session: PooledSession, link: Link, length: int) -> bytes:
+        mechanism, wrapping = self._profile.wrap_mechanism, link.wrapping
+        if mechanism is None or wrapping is None:
+            raise ServiceFaultError(_FAULT)
+        wrapped = wrap_new_data_key(session, mechanism, wrapping.number, length)
+        return serialize_wrapped_key(WrappedKey(wrapping.object_id, length, wrapped))
+
+    def unwrap_data_key(self, wrapped_key: bytes) -> bytes:
+        """The data key of what ``wrap_new_data_key`` gave."""
+        parsed = parse_wrapped_key(wrapped_key)
+        return self._run(parsed.wrapping_id, self._unwrap, parsed)
+
+    def _unwrap(self, session: PooledSession, link: Link, key: WrappedKey) -> bytes:
+        handle = link.handles.get(session, session.generation, key.wrapping_id)
+        mechanism = self._profile.wrap_mechanism
+        if handle is None or handle.object_name.purpose is not Purpose.WRAPPING or mechanism is None:
+            raise CiphertextError
+        try:
+            return unwrap_data_key(session, mechanism, handle.number, key.wrapped, key.length)
+        except CkrError as error:
+            if error.function != "C_UnwrapKey":
+                raise
+            if error.verdict is Verdict.REFUSE:
+                raise CiphertextError from None
+            if error.code in self._profile.bad_tag_ambiguous:
+                self._connection.vitality.require_well(session, link.canary)
+                raise CiphertextError from None
+            raise
+
+    # --- the region's own secrets -------------------------------------------------------------------------
+
+    def seal_secret(self, label: bytes, secret: bytes) -> bytes:
+        """Seal a secret under the region's identity object."""
+        return self._run(None, self._seal_secret, label, secret)
+
+    def _seal_secret(self, session: PooledSession, link: Link, label: bytes, secret: bytes) -> bytes:
+        aad = internal_aad(Domain.SECRET, link.identity.object_id, self.iv_length, label)
+        return serialize_sealed(seal(session, self._profile, link.identity.number, aad, secret))
+
+    def open_secret(self, label: bytes, sealed_secret: bytes) -> bytes:
+        """The secret of what ``seal_secret`` gave."""
+        try:
+            sealed = parse_sealed(sealed_secret)
+        except SealedFormError as error:
+            raise CiphertextError from error
+        return self._run(None, self._open_secret, label, sealed)
+
+    def _open_secret(self, session: PooledSession, link: Link, label: bytes, sealed: Sealed) -> bytes:
+        aad = internal_aad(Domain.SECRET, link.identity.object_id, self.iv_length, label)
+        return self._open_under(session, link, link.identity.number, aad, sealed)
+
+
+def _random(session: PooledSession, _link: Link, length: int) -> bytes:
+    return session.random(length)
+
+
+def _materials(session: PooledSession, _link: Link) -> Sequence[TokenMaterial]:
+    scan = scan_objects(session, session.generation)
+    if not scan.of(Purpose.IDENTITY):
+        raise TokenLostError
+    return [
+        TokenMaterial(MaterialId(handle.object_id), KeyId(handle.object_name.name))
+        for handle in scan.of(Purpose.CMK)
+    ]

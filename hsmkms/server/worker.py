@@ -1,0 +1,61 @@
+"""One worker process: builds the service, keeps its regions, and ends without ever finalising a module."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hsmkms.config import Settings
+from hsmkms.server.application import Application
+from hsmkms.server.keeper import Keeper
+from hsmkms.server.logs import configure_logs
+from hsmkms.server.watchdog import Watchdog
+from hsmkms.wiring.assembly import Service, build_service
+
+# A token that is away, or hangs, must not keep the other regions from starting.
+_FIRST_ROUND_SECONDS: Final = 10.0
+
+
+def build_worker(settings: Settings) -> Application:
+    """The application of one worker; uvicorn calls this in the worker's own process."""
+    configure_logs()
+    service = build_service(settings)
+    worker = Worker(service, settings)
+    return Application(service.aws, service.health, settings.server, worker)
+
+
+class Worker:
+    """The threads beside the event loop, from the first request to the last."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        clock = service.tokens.clock
+        self._service = service
+        self._keepers = [
+            Keeper(kms, service.tokens.identities, clock) for kms in service.regions.values()
+        ]
+        self._watchdog = Watchdog(
+            service.regions,
+            clock,
+            hang_seconds=settings.server.hang_seconds,
+            run_directory=settings.data / "run",
+        )
+
+    def begin(self) -> None:
+        """Start the threads, and wait until every token was tried once."""
+        for keeper in self._keepers:
+            keeper.start()
+        for keeper in self._keepers:
+            keeper.wait_for_first_round(_FIRST_ROUND_SECONDS)
+        self._watchdog.start()
+
+    def end(self) -> None:
+        """Give back what was set aside and end the process at once.
+
+        An orderly end of the interpreter would wait for threads that hang in a token, and run the
+        destructors of PKCS#11 modules, which are known to crash.
+        """
+        self._watchdog.stop()
+        for keeper in self._keepers:
+            keeper.stop()
+        self._service.close()
+        os._exit(0)

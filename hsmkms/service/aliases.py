@@ -1,0 +1,105 @@
+"""Aliases: names for keys that can be moved from one key to another."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from hsmkms.errors import (
+    AlreadyExistsError,
+    InvalidAliasNameError,
+    LimitExceededError,
+    NotFoundError,
+    ValidationError,
+)
+from hsmkms.formats.marker import ListKind
+from hsmkms.model.identities import Call
+from hsmkms.model.keys import Alias
+from hsmkms.model.names import ALIAS_PREFIX, alias_arn
+from hsmkms.service.paging import page_of, position
+from hsmkms.service.region import RegionRoom
+from hsmkms.service.results import Page
+
+ALIASES_PER_KEY: Final = 50
+_ALIAS_NAME: Final = re.compile(r"alias/[a-zA-Z0-9/_-]+")
+_RESERVED_PREFIX: Final = "alias/aws/"
+
+
+class AliasVerbs(RegionRoom):
+    """The verbs about aliases. Leave is asked for the alias and for the key that it names."""
+
+    def create_alias(self, call: Call, alias_name: str, target_key_ref: str) -> None:
+        """Name a key.
+
+        Raises:
+            AlreadyExistsError: the account has an alias of that name.
+            InvalidAliasNameError, ValidationError: a name that no alias may have.
+            LimitExceededError: the key has 50 aliases.
+        """
+        self._require_alias_allowed(call, alias_name)
+        _require_creatable(alias_name)
+        target = self.resolve_without_alias(call, target_key_ref)
+        now = self.clock.now()
+        account = call.caller.account
+        with self.keys.change() as change:
+            self.require_changeable(self.require_present(change, target.key_id))
+            if change.alias(account, alias_name) is not None:
+                arn = alias_arn(self.region, account, alias_name)
+                raise AlreadyExistsError(f"An alias with the name {arn} already exists")
+            if change.count_aliases(target.key_id) >= ALIASES_PER_KEY:
+                raise LimitExceededError(f"{self.key_arn(target)} has {ALIASES_PER_KEY} aliases already")
+            change.add_alias(Alias(account, alias_name, target.key_id, now, now))
+
+    def update_alias(self, call: Call, alias_name: str, target_key_ref: str) -> None:
+        """Let an alias name another key.
+
+        The new key has to be of the old one's kind, so that an alias never changes what a program can do with
+        it. There is one kind so far.
+        """
+        arn = self._require_alias_allowed(call, alias_name)
+        _require_creatable(alias_name)
+        target = self.resolve_without_alias(call, target_key_ref)
+        account = call.caller.account
+        with self.keys.change() as change:
+            alias = change.alias(account, alias_name)
+            if alias is None:
+                raise NotFoundError(f"Alias {arn} is not found.")
+            self.require_changeable(self.require_present(change, target.key_id))
+            if alias.key_id != target.key_id and change.count_aliases(target.key_id) >= ALIASES_PER_KEY:
+                raise LimitExceededError(f"{self.key_arn(target)} has {ALIASES_PER_KEY} aliases already")
+            change.set_alias_target(account, alias_name, target.key_id, self.clock.now())
+
+    def delete_alias(self, call: Call, alias_name: str) -> None:
+        """Remove an alias; the key stays as it is."""
+        arn = self._require_alias_allowed(call, alias_name)
+        with self.keys.change() as change:
+            if change.alias(call.caller.account, alias_name) is None:
+                raise NotFoundError(f"Alias {arn} is not found.")
+            change.remove_alias(call.caller.account, alias_name)
+
+    def list_aliases(self, call: Call, *, key_ref: str | None, limit: int, marker: str | None) -> Page[Alias]:
+        """The account's aliases, or one key's, by name."""
+        account = call.caller.account
+        if key_ref is None:
+            self.require_allowed(call, account, "*")
+            key_id = None
+        else:
+            key_id = self.resolve_without_alias(call, key_ref).key_id
+        after = position(ListKind.ALIASES, marker)
+        aliases = self.keys.list_aliases(account, key_id, after, limit + 1)
+        return page_of(ListKind.ALIASES, aliases, limit, lambda alias: alias.name)
+
+    def _require_alias_allowed(self, call: Call, alias_name: str) -> str:
+        arn = alias_arn(self.region, call.caller.account, alias_name)
+        self.require_allowed(call, call.caller.account, arn)
+        call.resources.append(arn)
+        return arn
+
+
+def _require_creatable(alias_name: str) -> None:
+    if not alias_name.startswith(ALIAS_PREFIX):
+        raise ValidationError("Invalid identifier")
+    if _ALIAS_NAME.fullmatch(alias_name) is None:
+        raise InvalidAliasNameError(f"{alias_name} contains invalid characters for an alias")
+    if alias_name.startswith(_RESERVED_PREFIX):
+        raise InvalidAliasNameError(f"{alias_name} begins with {_RESERVED_PREFIX}, which is reserved")

@@ -1,0 +1,89 @@
+"""One record a call: who asked for what, what was decided, and how it ended. No record, no answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from hsmkms.errors import KmsError
+from hsmkms.model.identities import Call, WouldBlockSignal
+from hsmkms.model.names import AccountId
+from hsmkms.ports.trail import Trail
+
+Result = TypeVar("Result")
+
+EVENT_VERSION: Final = "1.11"
+_FAULT_CODE: Final = "InternalFailure"
+
+
+def audited(
+    trail: Trail, call: Call, act: Callable[[], Result], code_of: Callable[[KmsError], str]
+) -> Result:
+    """Do something and leave its record; the result is returned only once the record is written.
+
+    Args:
+        code_of: the refusal's name in the caller's protocol, which is what CloudTrail records.
+
+    Raises:
+        WouldBlockSignal: nothing was done and nothing recorded; the same call will come again.
+        ServiceFaultError: the trail cannot be written. A change is then not even begun.
+    """
+    if not call.read_only:
+        trail.require_writable()
+    try:
+        result = act()
+    except WouldBlockSignal:
+        call.resources.clear()
+        call.additional.clear()
+        raise
+    except KmsError as refusal:
+        record_refusal(trail, call, refusal, code_of)
+        raise
+    except Exception:
+        trail.write(_record(call) | {"errorCode": _FAULT_CODE})
+        raise
+    trail.write(_record(call))
+    return result
+
+
+def record_refusal(trail: Trail, call: Call, refusal: KmsError, code_of: Callable[[KmsError], str]) -> None:
+    """Leave the record of a call that was refused."""
+    trail.write(_record(call) | {"errorCode": code_of(refusal), "errorMessage": str(refusal)})
+
+
+def _record(call: Call) -> dict[str, object]:
+    """The call in CloudTrail's shape (AWS CloudTrail User Guide, "record contents", event version 1.11)."""
+    caller = call.caller
+    record: dict[str, object] = {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": {
+            "type": "Root",
+            "principalId": caller.principal_id,
+            "arn": caller.principal_arn,
+            "accountId": caller.account,
+            "accessKeyId": caller.access_key_id,
+        },
+        "eventTime": call.received_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "eventSource": call.event_source,
+        "eventName": call.operation,
+        "awsRegion": call.region,
+        "sourceIPAddress": call.source_ip,
+        "userAgent": call.user_agent,
+        "requestParameters": call.request_parameters or None,
+        "responseElements": None,
+        "additionalEventData": call.additional or None,
+        "requestID": call.request_id,
+        "eventID": str(uuid.uuid4()),
+        "readOnly": call.read_only,
+        "eventType": "AwsApiCall",
+        "recipientAccountId": caller.account,
+    }
+    if call.resources:
+        record["resources"] = [_resource(arn, caller.account) for arn in dict.fromkeys(call.resources)]
+    return record
+
+
+def _resource(arn: str, account: AccountId) -> dict[str, str]:
+    kind = "AWS::KMS::Alias" if ":alias/" in arn else "AWS::KMS::Key"
+    return {"accountId": account, "type": kind, "ARN": arn}

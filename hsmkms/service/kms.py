@@ -1,0 +1,59 @@
+"""One region's key management service: all its verbs, its lanes, and what it needs from a keeper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from hsmkms.errors import KmsError
+from hsmkms.model.identities import Call
+from hsmkms.ports.hsm import CallStyle, Readiness
+from hsmkms.service.admission import Lane
+from hsmkms.service.aliases import AliasVerbs
+from hsmkms.service.audit import audited, record_refusal
+from hsmkms.service.crypto import CryptoVerbs
+from hsmkms.service.keys import KeyVerbs
+from hsmkms.service.tags import TagVerbs
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Kms(KeyVerbs, AliasVerbs, TagVerbs, CryptoVerbs):
+    """One region, whole. Every verb is synchronous and may be called from any thread.
+
+    Attributes:
+        token_lane: threads for work that waits for the token; one a session.
+        store_lane: threads for work that waits for the store alone.
+    """
+
+    token_lane: Lane
+    store_lane: Lane
+
+    @property
+    def calls_inline(self) -> bool:
+        """Whether token calls are made where the request stands."""
+        return self.hsm.call_style is CallStyle.INLINE
+
+    def audited(self, call: Call, act: Callable[[], Result], code_of: Callable[[KmsError], str]) -> Result:
+        """Do something with its record; see ``service.audit.audited``."""
+        return audited(self.trail, call, act, code_of)
+
+    def record_refusal(self, call: Call, refusal: KmsError, code_of: Callable[[KmsError], str]) -> None:
+        """Leave the record of a call that was refused before a verb began, or given up."""
+        record_refusal(self.trail, call, refusal, code_of)
+
+    def readiness(self) -> Readiness:
+        """Whether this region's token serves; asks nothing of it."""
+        return self.hsm.readiness()
+
+    def tend(self) -> Readiness:
+        """Repair the token where it needs it; about once a second, outside any request."""
+        return self.hsm.tend()
+
+    def close(self) -> None:
+        """Give back what was set aside; called once no request is under way any more."""
+        self.token_lane.close()
+        self.store_lane.close()
+        self.budget.give_back()

@@ -1,0 +1,67 @@
+"""Tags on keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from hsmkms.errors import LimitExceededError, TagError
+from hsmkms.formats.marker import ListKind
+from hsmkms.model.identities import Call
+from hsmkms.model.keys import Tag
+from hsmkms.service.paging import page_of, position
+from hsmkms.service.region import RegionRoom
+from hsmkms.service.results import Page
+
+TAGS_PER_KEY: Final = 50
+_RESERVED_PREFIX: Final = "aws:"
+
+
+class TagVerbs(RegionRoom):
+    """The verbs about tags."""
+
+    def tag_resource(self, call: Call, key_ref: str, tags: Sequence[Tag]) -> None:
+        """Add tags to a key, or give new values to those that it has."""
+        key_id = self.resolve_without_alias(call, key_ref).key_id
+        _require_well_formed(tags)
+        with self.keys.change() as change:
+            self.require_changeable(self.require_present(change, key_id))
+            tag_keys = {tag.tag_key for tag in change.tags(key_id)} | {tag.tag_key for tag in tags}
+            if len(tag_keys) > TAGS_PER_KEY:
+                raise LimitExceededError(f"A key has at most {TAGS_PER_KEY} tags")
+            change.put_tags(key_id, tags)
+
+    def untag_resource(self, call: Call, key_ref: str, tag_keys: Sequence[str]) -> None:
+        """Take tags off a key; one that is not there is no error."""
+        key_id = self.resolve_without_alias(call, key_ref).key_id
+        if any(tag_key.lower().startswith(_RESERVED_PREFIX) for tag_key in tag_keys):
+            raise TagError(f"Tags that begin with {_RESERVED_PREFIX} are reserved")
+        with self.keys.change() as change:
+            self.require_changeable(self.require_present(change, key_id))
+            change.remove_tags(key_id, tag_keys)
+
+    def list_resource_tags(self, call: Call, key_ref: str, *, limit: int, marker: str | None) -> Page[Tag]:
+        """A key's tags in the order of their keys."""
+        key_id = self.resolve_without_alias(call, key_ref).key_id
+        after = position(ListKind.TAGS, marker)
+        tags = self.keys.list_tags(key_id, after, limit + 1)
+        return page_of(ListKind.TAGS, tags, limit, lambda tag: tag.tag_key)
+
+
+def require_tags_for_new_key(tags: Sequence[Tag]) -> None:
+    """Refuse tags that a new key may not have.
+
+    Raises:
+        TagError: too many, a repeated key, or a reserved one.
+    """
+    if len(tags) > TAGS_PER_KEY:
+        raise TagError("Too many tags")
+    _require_well_formed(tags)
+
+
+def _require_well_formed(tags: Sequence[Tag]) -> None:
+    tag_keys = [tag.tag_key for tag in tags]
+    if len(set(tag_keys)) != len(tag_keys):
+        raise TagError("Duplicate tag keys")
+    if any(tag_key.lower().startswith(_RESERVED_PREFIX) for tag_key in tag_keys):
+        raise TagError(f"Tags that begin with {_RESERVED_PREFIX} are reserved")

@@ -1,0 +1,1 @@
+"""The audit trail: JSON lines now; chains, signatures, sinks and search later."""

@@ -1,0 +1,129 @@
+"""Puts the rooms of one process together: for each region a ``Kms`` with its own token, stores and trail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hsmkms.config import RegionSettings, Settings, apply_module_environment, read_pin
+from hsmkms.frontends.aws import AwsDoor
+from hsmkms.frontends.ops import HealthPages
+from hsmkms.hsm import Modules, TokenHsm
+from hsmkms.model.names import Region
+from hsmkms.ports.clock import Clock
+from hsmkms.service.admission import Lane
+from hsmkms.service.budget import InvocationBudget
+from hsmkms.service.identities import Identities
+from hsmkms.service.kms import Kms
+from hsmkms.store import SqliteDirectory, SqliteInvocationStore, SqliteKeyStore
+from hsmkms.trail.jsonl import JsonlTrail
+from hsmkms.wiring.clock import SystemClock
+
+_STORE_THREADS: Final = 4
+_WAITERS_A_THREAD: Final = 8
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of every region, and who can log in with them; what ``init`` and the workers share."""
+
+    clock: Clock
+    modules: Modules
+    directory: SqliteDirectory
+    hsms: Mapping[Region, TokenHsm]
+    identities: Identities
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything that a worker serves."""
+
+    tokens: Tokens
+    regions: Mapping[Region, Kms]
+    aws: AwsDoor
+    health: HealthPages
+
+    def close(self) -> None:
+        """Give back what was set aside. No request may be under way."""
+        for kms in self.regions.values():
+            kms.close()
+
+
+def open_directory(settings: Settings) -> SqliteDirectory:
+    """The identity store alone: needs no PIN and no module."""
+    return SqliteDirectory(settings.store)
+
+
+def open_key_stores(settings: Settings) -> Mapping[Region, SqliteKeyStore]:
+    """The regions' key stores alone: need no PIN and no module."""
+    return {region: SqliteKeyStore(settings.store, region) for region in settings.regions}
+
+
+def build_tokens(settings: Settings) -> Tokens:
+    """Tokens (not connected yet) and identities.
+
+    Raises:
+        ConfigError: a PIN cannot be read, or two regions disagree about a module's environment.
+    """
+    apply_module_environment(settings.regions)
+    clock = SystemClock()
+    modules = Modules()
+    hsms = {
+        region: TokenHsm(token_settings(settings, region), read_pin(region, token), modules, clock)
+        for region, token in settings.regions.items()
+    }
+    directory = open_directory(settings)
+    return Tokens(clock, modules, directory, hsms, Identities(directory, hsms, clock))
+
+
+def token_settings(settings: Settings, region: Region) -> RegionSettings:
+    """A region's settings with the place of its refused-PIN marker filled in."""
+    token = settings.regions[region]
+    if token.pin_refused_marker is not None:
+        return token
+    marker = settings.data / "run" / f"pin-refused-{region}"
+    return token.model_copy(update={"pin_refused_marker": marker})
+
+
+def build_service(settings: Settings) -> Service:
+    """Everything, for one worker; makes no token call yet.
+
+    Raises:
+        ConfigError: as ``build_tokens``.
+    """
+    tokens = build_tokens(settings)
+    regions = {
+        region: _build_region(settings, region, token, tokens.hsms[region], tokens.clock)
+        for region, token in settings.regions.items()
+    }
+    aws = AwsDoor(regions, tokens.identities, settings.aws, tokens.clock.now)
+    return Service(tokens, regions, aws, HealthPages(regions))
+
+
+def _build_region(
+    settings: Settings, region: Region, token: RegionSettings, hsm: TokenHsm, clock: Clock
+) -> Kms:
+    wait_seconds = token.session_wait_seconds
+    return Kms(
+        region=region,
+        hsm=hsm,
+        keys=SqliteKeyStore(settings.store, region),
+        budget=InvocationBudget(SqliteInvocationStore(settings.store, region)),
+        trail=JsonlTrail(settings.trail.directory / region, clock),
+        clock=clock,
+        token_lane=Lane(
+            f"token-{region}",
+            clock,
+            threads=token.sessions,
+            waiters=token.sessions * _WAITERS_A_THREAD,
+            wait_seconds=wait_seconds,
+        ),
+        store_lane=Lane(
+            f"store-{region}",
+            clock,
+            threads=_STORE_THREADS,
+            waiters=_STORE_THREADS * _WAITERS_A_THREAD,
+            wait_seconds=wait_seconds,
+        ),
+    )

@@ -1,0 +1,172 @@
+"""A complete KMS out of nothing in one directory: SoftHSM tokens with generated PINs, and a settings file.
+
+For development and tests. Started again on the same directory, everything is still there; regions that are
+asked for anew are added.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from hsmkms.config import CONFIG_FILE_NAME, Settings, apply_module_environment, load_settings, read_pin
+from hsmkms.hsm import (
+    CkrError,
+    ModuleLoadError,
+    Modules,
+    Pin,
+    ProvisionError,
+    TokenSettings,
+    initialize_softhsm_token,
+)
+from hsmkms.model.names import Region
+from hsmkms.wiring.preparation import PreparationError
+
+_MODULE_GLOBS: Final = ("lib/softhsm/libsofthsm2.so", "lib/*/softhsm/libsofthsm2.so", "lib*/libsofthsm2.so")
+_MODULE_ROOTS: Final = (Path("/usr"), Path("/usr/local"), Path("/opt/homebrew"))
+_TOKEN_FAILURES: Final = (ProvisionError, ModuleLoadError, CkrError)
+_SOFTHSM_CONF: Final = """\
+directories.tokendir = {tokens}
+objectstore.backend = file
+log.level = ERROR
+slots.removable = false
+"""
+_SETTINGS_HEAD: Final = """\
+# Written by `hsmkms dev`: for development, not for production.
+data = "{data}"
+"""
+_SETTINGS_REGION: Final = """
+[regions.{region}]
+module_path = "{module}"
+token_label = "{label}"
+pin_file = "{pin_file}"
+profile = "softhsm"
+environment = {{ SOFTHSM2_CONF = "{conf}" }}
+"""
+
+
+def lay_out(data: Path, regions: Sequence[Region]) -> Settings:
+    """Make the directory, its settings file and the PINs, as far as they are missing; makes no token call.
+
+    Raises:
+        PreparationError: there is no SoftHSM here, or the directory cannot be written.
+        ConfigError: the directory's settings file does not load.
+    """
+    data = data.resolve()
+    path = data / CONFIG_FILE_NAME
+    known = load_settings(path).regions if path.exists() else {}
+    wanted = [region for region in regions if region not in known]
+    try:
+        _make_private(data / "pins")
+        conf = _write_softhsm_conf(data / "softhsm")
+        text = path.read_text(encoding="utf-8") if path.exists() else _SETTINGS_HEAD.format(data=data)
+        for region in wanted:
+            for kind in ("user", "so"):
+                _write_private(data / "pins" / f"{region}.{kind}", secrets.token_hex(16))
+            text += _SETTINGS_REGION.format(
+                region=region,
+                module=find_softhsm(),
+                label=f"hsmkms-{region}"[:32],
+                pin_file=data / "pins" / f"{region}.user",
+                conf=conf,
+            )
+        if wanted:
+            _write_private(path, text)
+    except OSError as error:
+        raise PreparationError(f"cannot write {error.filename}: {error.strerror}") from error
+    return load_settings(path)
+
+
+def make_tokens(settings: Settings) -> None:
+    """Make the regions' tokens that are missing.
+
+    Makes token calls, and wants a process of its own: one that goes on afterwards would see an old list of
+    slots.
+
+    Raises:
+        PreparationError: SoftHSM refuses.
+        ConfigError: a PIN cannot be read.
+    """
+    apply_module_environment(settings.regions)
+    modules = Modules()
+    for region, token in settings.regions.items():
+        try:
+            if modules.load(token.module_path).tokens(token.token_label, token.token_serial):
+                continue
+            so_pin = Pin((settings.data / "pins" / f"{region}.so").read_text(encoding="utf-8"))
+            initialize_softhsm_token(token, so_pin, read_pin(region, token), modules)
+        except OSError as error:
+            raise PreparationError(f"region {region}: {error.filename}: {error.strerror}") from error
+        except _TOKEN_FAILURES as error:
+            raise PreparationError(f"region {region}: {error}") from error
+
+
+def softhsm_settings(directory: Path, label: str) -> TokenSettings:
+    """Settings of a SoftHSM token of its own in ``directory``, which is made ready; makes no token call.
+
+    Raises:
+        PreparationError: there is no SoftHSM here, or the directory cannot be written.
+    """
+    try:
+        conf = _write_softhsm_conf(directory)
+    except OSError as error:
+        raise PreparationError(f"cannot write {error.filename}: {error.strerror}") from error
+    return TokenSettings(
+        module_path=find_softhsm(),
+        token_label=label,
+        profile="softhsm",
+        environment={"SOFTHSM2_CONF": str(conf)},
+    )
+
+
+def initialize_token(settings: TokenSettings, so_pin: str, pin: str) -> str:
+    """Make one SoftHSM token and give its serial number; wants a process of its own like ``make_tokens``.
+
+    Raises:
+        PreparationError: SoftHSM refuses.
+    """
+    apply_module_environment({Region("the token"): settings})
+    try:
+        return initialize_softhsm_token(settings, Pin(so_pin), Pin(pin), Modules())
+    except _TOKEN_FAILURES as error:
+        raise PreparationError(str(error)) from error
+
+
+def find_softhsm() -> Path:
+    """Where the system's package put SoftHSM's module.
+
+    Raises:
+        PreparationError: nowhere.
+    """
+    for root in _MODULE_ROOTS:
+        for pattern in _MODULE_GLOBS:
+            for path in sorted(root.glob(pattern)):
+                return path
+    raise PreparationError("SoftHSM is not installed; on Debian and Ubuntu: apt-get install softhsm2")
+
+
+def _write_softhsm_conf(directory: Path) -> Path:
+    tokens = directory / "tokens"
+    _make_private(tokens)
+    conf = directory / "softhsm2.conf"
+    if not conf.exists():
+        _write_private(conf, _SOFTHSM_CONF.format(tokens=tokens))
+    return conf
+
+
+def _make_private(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file whole or not at all, readable by its owner only."""
+    scratch = path.with_name(f".{path.name}.new")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)

@@ -1,0 +1,141 @@
+"""Making things ready: what ``init`` and ``dev`` do once, and what ``serve`` checks before its workers start.
+
+These functions make token calls, so they run in a process of their own: the supervisor never loads a module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hsmkms.config import Settings, read_pin
+from hsmkms.hsm import (
+    CkrError,
+    LoginRefusedError,
+    LoginUnavailableError,
+    ModuleLoadError,
+    ProvisionError,
+    prepare_token,
+)
+from hsmkms.model.identities import AccessKeyStatus
+from hsmkms.model.names import AccountId, Region
+from hsmkms.ports.hsm import Readiness, ReadinessState
+from hsmkms.store import migrate
+from hsmkms.wiring.assembly import Tokens, build_tokens, token_settings
+
+
+class PreparationError(Exception):
+    """Something that is needed is not there or not right; the message is for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootAccessKey:
+    """An access key of an account's root principal, with its secret in clear for the one who asked."""
+
+    account: AccountId
+    access_key_id: str
+    secret_access_key: str | None
+
+    def __repr__(self) -> str:
+        return f"<root access key {self.access_key_id} of {self.account}>"
+
+
+def make_directories(settings: Settings) -> None:
+    """The data directory and those in it, for the owner's eyes only.
+
+    Raises:
+        PreparationError: they cannot be made.
+    """
+    try:
+        for directory in (settings.data, settings.data / "run", settings.trail.directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise PreparationError(f"cannot make {error.filename}: {error.strerror}") from error
+
+
+def prepare(
+    settings: Settings,
+    account: AccountId,
+    access_key: tuple[str, str] | None = None,
+    *,
+    reveals: bool = False,
+) -> RootAccessKey:
+    """Bring stores, tokens and identities to where the service can start; done again, it changes nothing.
+
+    Args:
+        access_key: an id and secret to register; None keeps the account's first one, or makes one.
+        reveals: whether the secret of one that was there already is opened too.
+
+    Returns:
+        The account's root access key; its secret only if it was made, given or revealed just now.
+
+    Raises:
+        PreparationError: a token is away or refuses.
+        StoreError, ConfigError, KmsError: as the rooms below say.
+    """
+    make_directories(settings)
+    migrate(settings.store, tuple(settings.regions))
+    tokens = build_tokens(settings)
+    for region, hsm in tokens.hsms.items():
+        _prepare_token(settings, region, tokens)
+        _require_ready(region, hsm.connect())
+    tokens.identities.establish(account)
+    return _root_access_key(tokens, account, access_key, reveals=reveals)
+
+
+def connect_all(settings: Settings) -> Tokens:
+    """Tokens that are all ready, and identities that can be opened.
+
+    Raises:
+        PreparationError: a token is away or refuses.
+        ConfigError, KmsError: as the rooms below say.
+    """
+    tokens = build_tokens(settings)
+    for region, hsm in tokens.hsms.items():
+        _require_ready(region, hsm.connect())
+    tokens.identities.unlock()
+    return tokens
+
+
+def examine_tokens(settings: Settings) -> Mapping[Region, Readiness]:
+    """Try every token once: module, label or serial number, PIN, probe. What ``serve`` does first."""
+    tokens = build_tokens(settings)
+    return {region: hsm.connect() for region, hsm in tokens.hsms.items()}
+
+
+def _prepare_token(settings: Settings, region: Region, tokens: Tokens) -> None:
+    token = token_settings(settings, region)
+    try:
+        prepare_token(token, read_pin(region, token), tokens.modules, tokens.clock)
+    except (ProvisionError, LoginRefusedError, LoginUnavailableError, ModuleLoadError, CkrError) as error:
+        raise PreparationError(f"region {region}: {error}") from error
+
+
+def _root_access_key(
+    tokens: Tokens, account: AccountId, access_key: tuple[str, str] | None, *, reveals: bool
+) -> RootAccessKey:
+    existing = [
+        key
+        for key in tokens.directory.snapshot().access_keys.values()
+        if key.account == account and key.status is AccessKeyStatus.ACTIVE
+    ]
+    if access_key is not None:
+        access_key_id, secret = access_key
+        known = tokens.directory.snapshot().access_keys.get(access_key_id)
+        if known is None:
+            tokens.identities.import_access_key(account, access_key_id, secret)
+        elif known.account != account or tokens.identities.secret_of(known) != secret:
+            raise PreparationError(f"access key {access_key_id} exists with another secret or account")
+        return RootAccessKey(account, access_key_id, secret)
+    if existing:
+        oldest = min(existing, key=lambda key: (key.created_at, key.access_key_id))
+        secret_or_none = tokens.identities.secret_of(oldest) if reveals else None
+        return RootAccessKey(account, oldest.access_key_id, secret_or_none)
+    created, secret = tokens.identities.create_access_key(account)
+    return RootAccessKey(account, created.access_key_id, secret)
+
+
+def _require_ready(region: Region, readiness: Readiness) -> None:
+    if readiness.state is not ReadinessState.READY:
+        raise PreparationError(f"region {region}: {readiness.reason}")
+

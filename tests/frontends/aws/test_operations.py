@@ -1,0 +1,672 @@
+"""Every operation: what the service is asked, and the wire JSON as botocore understands it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import botocore.session  # type: ignore[import-untyped]
+import pytest
+from botocore.model import (  # type: ignore[import-untyped]
+    ListShape,
+    MapShape,
+    OperationModel,
+    ServiceModel,
+    Shape,
+    StructureShape,
+)
+from botocore.parsers import create_parser  # type: ignore[import-untyped]
+
+from hsmkms.errors import (
+    InvalidGrantTokenError,
+    InvalidKeyUsageError,
+    KmsError,
+    UnknownOperationError,
+    UnsupportedOperationError,
+    ValidationError,
+)
+from hsmkms.frontends.aws.operations import OPERATIONS, UNBUILT, Need, find_operation
+from hsmkms.frontends.aws.requests import WireModel
+from hsmkms.frontends.aws.shapes import Blob, Choice, Flag, Number, Text
+from hsmkms.frontends.aws.structures import ListOf, Structure, TextMap, members_of
+from hsmkms.frontends.aws.wire import read_request, render_answer
+from hsmkms.model.identities import Call
+from hsmkms.model.keys import KeyState, Tag
+
+KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
+OTHER_KEY = "99999999-12ab-34cd-56ef-1234567890ab"
+ARN = f"arn:aws:kms:eu-west-1:123456789012:key/{KEY}"
+OTHER_ARN = f"arn:aws:kms:eu-west-1:123456789012:key/{OTHER_KEY}"
+MATERIAL = "ab" * 32
+BORN = 1767323045.679
+METADATA = {
+    "AWSAccountId": "123456789012",
+    "KeyId": KEY,
+    "Arn": ARN,
+    "CreationDate": BORN,
+    "Enabled": True,
+    "Description": "payroll",
+    "KeyUsage": "ENCRYPT_DECRYPT",
+    "KeyState": "Enabled",
+    "Origin": "AWS_KMS",
+    "KeyManager": "CUSTOMER",
+    "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT",
+    "KeySpec": "SYMMETRIC_DEFAULT",
+    "EncryptionAlgorithms": ["SYMMETRIC_DEFAULT"],
+    "MultiRegion": False,
+    "CurrentKeyMaterialId": MATERIAL,
+}
+
+
+def b64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+@pytest.fixture(scope="session")
+def service_model() -> ServiceModel:
+    model = botocore.session.Session().get_service_model("kms")
+    assert isinstance(model, ServiceModel)
+    return model
+
+
+def perform(kms: Any, call: Call, name: str, request: dict[str, Any]) -> bytes:
+    operation = OPERATIONS[name]
+    return render_answer(operation.act(kms, call, read_request(operation, json.dumps(request).encode())))
+
+
+SUCCESSES = [
+    pytest.param(
+        "CreateKey",
+        {"Description": "payroll", "Tags": [{"TagKey": "team", "TagValue": "pay"}]},
+        ("create_key", "payroll", [Tag("team", "pay")]),
+        {"KeyMetadata": METADATA},
+        id="CreateKey",
+    ),
+    pytest.param("CreateKey", {}, ("create_key", "", []), {"KeyMetadata": METADATA}, id="CreateKey bare"),
+    pytest.param(
+        "CreateKey",
+        {
+            "KeySpec": "SYMMETRIC_DEFAULT",
+            "KeyUsage": "ENCRYPT_DECRYPT",
+            "Origin": "AWS_KMS",
+            "MultiRegion": False,
+            "BypassPolicyLockoutSafetyCheck": True,
+        },
+        ("create_key", "", []),
+        {"KeyMetadata": METADATA},
+        id="CreateKey with every default spelled out",
+    ),
+    pytest.param(
+        "CreateKey",
+        {"CustomerMasterKeySpec": "SYMMETRIC_DEFAULT"},
+        ("create_key", "", []),
+        {"KeyMetadata": METADATA},
+        id="CreateKey with the deprecated name",
+    ),
+    pytest.param(
+        "DescribeKey",
+        {"KeyId": "alias/payroll", "GrantTokens": []},
+        ("describe_key", "alias/payroll"),
+        {"KeyMetadata": METADATA},
+        id="DescribeKey",
+    ),
+    pytest.param(
+        "ListKeys",
+        {"ResourceOwners": ["SELF"]},
+        ("list_keys", 100, None),
+        {
+            "Keys": [{"KeyId": KEY, "KeyArn": ARN}, {"KeyId": OTHER_KEY, "KeyArn": OTHER_ARN}],
+            "Truncated": False,
+        },
+        id="ListKeys",
+    ),
+    pytest.param("EnableKey", {"KeyId": KEY}, ("enable_key", KEY), None, id="EnableKey"),
+    pytest.param("DisableKey", {"KeyId": KEY}, ("disable_key", KEY), None, id="DisableKey"),
+    pytest.param(
+        "UpdateKeyDescription",
+        {"KeyId": KEY, "Description": ""},
+        ("update_key_description", KEY, ""),
+        None,
+        id="UpdateKeyDescription",
+    ),
+    pytest.param(
+        "CreateAlias",
+        {"AliasName": "alias/payroll", "TargetKeyId": KEY},
+        ("create_alias", "alias/payroll", KEY),
+        None,
+        id="CreateAlias",
+    ),
+    pytest.param(
+        "UpdateAlias",
+        {"AliasName": "alias/payroll", "TargetKeyId": KEY},
+        ("update_alias", "alias/payroll", KEY),
+        None,
+        id="UpdateAlias",
+    ),
+    pytest.param(
+        "DeleteAlias",
+        {"AliasName": "alias/payroll"},
+        ("delete_alias", "alias/payroll"),
+        None,
+        id="DeleteAlias",
+    ),
+    pytest.param(
+        "ListAliases",
+        {"KeyId": KEY, "Limit": 7, "Marker": "m"},
+        ("list_aliases", KEY, 7, "m"),
+        {
+            "Aliases": [
+                {
+                    "AliasName": "alias/payroll",
+                    "AliasArn": "arn:aws:kms:eu-west-1:123456789012:alias/payroll",
+                    "TargetKeyId": KEY,
+                    "CreationDate": BORN,
+                    "LastUpdatedDate": BORN,
+                }
+            ],
+            "Truncated": False,
+        },
+        id="ListAliases",
+    ),
+    pytest.param(
+        "TagResource",
+        {"KeyId": KEY, "Tags": [{"TagKey": "a", "TagValue": ""}]},
+        ("tag_resource", KEY, [Tag("a", "")]),
+        None,
+        id="TagResource",
+    ),
+    pytest.param(
+        "UntagResource",
+        {"KeyId": KEY, "TagKeys": ["a", "b"]},
+        ("untag_resource", KEY, ["a", "b"]),
+        None,
+        id="UntagResource",
+    ),
+    pytest.param(
+        "ListResourceTags",
+        {"KeyId": KEY},
+        ("list_resource_tags", KEY, 50, None),
+        {
+            "Tags": [{"TagKey": "team", "TagValue": "pay"}, {"TagKey": "empty", "TagValue": ""}],
+            "Truncated": False,
+        },
+        id="ListResourceTags",
+    ),
+    pytest.param(
+        "Encrypt",
+        {"KeyId": KEY, "Plaintext": b64(b"\xfb\xff\xbf"), "EncryptionContext": {"A": "b"}, "DryRun": True},
+        ("encrypt", KEY, b"\xfb\xff\xbf", {"A": "b"}, True),
+        {"CiphertextBlob": b64(b"sealed\xff\xfb"), "KeyId": ARN, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"},
+        id="Encrypt",
+    ),
+    pytest.param(
+        "Decrypt",
+        {"CiphertextBlob": b64(b"sealed"), "EncryptionAlgorithm": "SYMMETRIC_DEFAULT", "DryRunModifiers": []},
+        ("decrypt", b"sealed", {}, None, False),
+        {
+            "KeyId": ARN,
+            "Plaintext": b64(b"plain"),
+            "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+            "KeyMaterialId": MATERIAL,
+        },
+        id="Decrypt",
+    ),
+    pytest.param(
+        "ReEncrypt",
+        {
+            "CiphertextBlob": b64(b"sealed"),
+            "SourceKeyId": KEY,
+            "SourceEncryptionContext": {"from": "a"},
+            "DestinationKeyId": OTHER_KEY,
+            "DestinationEncryptionContext": {"to": "b"},
+        },
+        ("re_encrypt", b"sealed", KEY, {"from": "a"}, OTHER_KEY, {"to": "b"}, False),
+        {
+            "CiphertextBlob": b64(b"sealed again"),
+            "SourceKeyId": ARN,
+            "KeyId": OTHER_ARN,
+            "SourceEncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+            "DestinationEncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+            "SourceKeyMaterialId": MATERIAL,
+            "DestinationKeyMaterialId": "cd" * 32,
+        },
+        id="ReEncrypt",
+    ),
+    pytest.param(
+        "GenerateDataKey",
+        {"KeyId": KEY, "KeySpec": "AES_256", "EncryptionContext": {"A": "b"}},
+        ("generate_data_key", KEY, {"A": "b"}, 32, False),
+        {
+            "CiphertextBlob": b64(b"sealed"),
+            "Plaintext": b64(b"k" * 32),
+            "KeyId": ARN,
+            "KeyMaterialId": MATERIAL,
+        },
+        id="GenerateDataKey",
+    ),
+    pytest.param(
+        "GenerateDataKeyWithoutPlaintext",
+        {"KeyId": KEY, "NumberOfBytes": 1024, "DryRun": False},
+        ("generate_data_key_without_plaintext", KEY, {}, 1024, False),
+        {"CiphertextBlob": b64(b"sealed"), "KeyId": ARN, "KeyMaterialId": MATERIAL},
+        id="GenerateDataKeyWithoutPlaintext",
+    ),
+    pytest.param(
+        "GenerateRandom",
+        {"NumberOfBytes": 3},
+        ("generate_random", 3),
+        {"Plaintext": b64(b"rrr")},
+        id="GenerateRandom",
+    ),
+]
+
+
+def test_every_operation_has_a_success_here() -> None:
+    assert {success.values[0] for success in SUCCESSES} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(("name", "request_members", "asked", "answer"), SUCCESSES)
+def test_answers(
+    *,
+    service_model: ServiceModel,
+    kms: Any,
+    call: Call,
+    name: str,
+    request_members: dict[str, Any],
+    asked: tuple[object, ...],
+    answer: dict[str, Any] | None,
+) -> None:
+    body = perform(kms, call, name, request_members)
+    assert kms.asked == asked
+    assert (json.loads(body) if body else None) == answer
+    operation_model = service_model.operation_model(name)
+    assert_answer_fits(operation_model, body)
+    assert_request_fits(operation_model, request_members)
+
+
+def assert_answer_fits(operation_model: OperationModel, body: bytes) -> None:
+    """The service model has a place for every member, and botocore reads every one."""
+    output = operation_model.output_shape
+    if output is None:
+        assert body == b""
+        return
+    assert list(strangers(output, json.loads(body), output.name)) == []
+    response = {"status_code": 200, "headers": {}, "body": body}
+    parsed = create_parser("json").parse(response, output)
+    assert set(parsed) - {"ResponseMetadata"} == set(json.loads(body))
+
+
+def assert_request_fits(operation_model: OperationModel, request_members: dict[str, Any]) -> None:
+    assert list(strangers(operation_model.input_shape, request_members, operation_model.name)) == []
+
+
+def strangers(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    """Members that the service model does not know, required ones that lack, and wrong types and enums."""
+    expected = {"string": str, "boolean": bool, "integer": int, "timestamp": float, "blob": str}
+    if isinstance(shape, StructureShape):
+        yield from (f"{path}.{name} unknown" for name in set(value) - set(shape.members))
+        yield from (f"{path}.{name} lacks" for name in set(shape.required_members) - set(value))
+        for name in set(value) & set(shape.members):
+            yield from strangers(shape.members[name], value[name], f"{path}.{name}")
+    elif isinstance(shape, ListShape):
+        for element in value:
+            yield from strangers(shape.member, element, f"{path}[]")
+    elif isinstance(shape, MapShape):
+        assert isinstance(value, dict)
+    else:
+        if type(value) is not expected[shape.type_name]:
+            yield f"{path} is a {type(value).__name__}"
+        if getattr(shape, "enum", None) and value not in shape.enum:
+            yield f"{path} is not in the enum"
+
+
+@pytest.mark.parametrize(
+    ("name", "request_members"),
+    [
+        pytest.param("ListKeys", {}, id="ListKeys"),
+        pytest.param("ListAliases", {}, id="ListAliases"),
+        pytest.param("ListResourceTags", {"KeyId": KEY}, id="ListResourceTags"),
+    ],
+)
+def test_a_page_that_is_not_the_last_names_the_next(
+    service_model: ServiceModel, kms: Any, call: Call, name: str, request_members: dict[str, Any]
+) -> None:
+    kms.next_marker = "next"
+    body = perform(kms, call, name, request_members)
+    assert json.loads(body)["Truncated"] is True
+    assert json.loads(body)["NextMarker"] == "next"
+    assert_answer_fits(service_model.operation_model(name), body)
+
+
+@pytest.mark.parametrize("state", list(KeyState))
+def test_only_an_enabled_key_is_enabled(kms: Any, call: Call, state: KeyState) -> None:
+    kms.key = replace(kms.key, state=state)
+    metadata = json.loads(perform(kms, call, "DescribeKey", {"KeyId": KEY}))["KeyMetadata"]
+    assert metadata["KeyState"] == state.value
+    assert metadata["Enabled"] is (state is KeyState.ENABLED)
+
+
+def test_a_key_without_material_names_none(kms: Any, call: Call) -> None:
+    kms.key = replace(kms.key, current_material_id=None)
+    metadata = json.loads(perform(kms, call, "DescribeKey", {"KeyId": KEY}))["KeyMetadata"]
+    assert "CurrentKeyMaterialId" not in metadata
+
+
+EITHER = "Please specify either number of bytes or key spec."
+INCOMPATIBLE = "Algorithm RSAES_OAEP_SHA_256 is incompatible with key spec SYMMETRIC_DEFAULT."
+TAKE_A_RECIPIENT: dict[str, dict[str, Any]] = {
+    "Decrypt": {"CiphertextBlob": "AA=="},
+    "GenerateDataKey": {"KeyId": KEY, "KeySpec": "AES_128"},
+    "GenerateRandom": {"NumberOfBytes": 1},
+}
+TAKE_GRANT_TOKENS: dict[str, dict[str, Any]] = {
+    "DescribeKey": {"KeyId": KEY},
+    "Encrypt": {"KeyId": KEY, "Plaintext": "AA=="},
+    "Decrypt": {"CiphertextBlob": "AA=="},
+    "ReEncrypt": {"CiphertextBlob": "AA==", "DestinationKeyId": KEY},
+    "GenerateDataKey": {"KeyId": KEY, "KeySpec": "AES_128"},
+    "GenerateDataKeyWithoutPlaintext": {"KeyId": KEY, "KeySpec": "AES_128"},
+}
+
+
+def unsupported(words: str) -> str:
+    return f"{words} is not supported by this service."
+
+
+@pytest.mark.parametrize(
+    ("name", "request_members", "kind", "words"),
+    [
+        pytest.param(
+            "CreateKey",
+            {"Policy": "{}"},
+            UnsupportedOperationError,
+            unsupported("CreateKey with Policy"),
+            id="Policy",
+        ),
+        pytest.param(
+            "CreateKey",
+            {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"},
+            UnsupportedOperationError,
+            unsupported("CreateKey with KeySpec RSA_2048"),
+            id="KeySpec",
+        ),
+        pytest.param(
+            "CreateKey",
+            {"CustomerMasterKeySpec": "HMAC_256"},
+            UnsupportedOperationError,
+            unsupported("CreateKey with CustomerMasterKeySpec HMAC_256"),
+            id="CustomerMasterKeySpec",
+        ),
+        pytest.param(
+            "CreateKey",
+            {"KeySpec": "SYMMETRIC_DEFAULT", "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT"},
+            ValidationError,
+            "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
+            "CustomerMasterKeySpec is deprecated.",
+            id="both names of the spec",
+        ),
+        pytest.param(
+            "CreateKey",
+            {"KeyUsage": "SIGN_VERIFY"},
+            UnsupportedOperationError,
+            unsupported("CreateKey with KeyUsage SIGN_VERIFY"),
+            id="KeyUsage",
+        ),
+        pytest.param(
+            "CreateKey",
+            {"Origin": "EXTERNAL"},
+            UnsupportedOperationError,
+            unsupported("CreateKey with Origin EXTERNAL"),
+            id="Origin",
+        ),
+        pytest.param(
+            "CreateKey",
+            {"MultiRegion": True},
+            UnsupportedOperationError,
+            unsupported("CreateKey with MultiRegion true"),
+            id="MultiRegion",
+        ),
+        pytest.param(
+            "CreateKey",
+            {"CustomKeyStoreId": "cks-1"},
+            UnsupportedOperationError,
+            unsupported("CreateKey with CustomKeyStoreId"),
+            id="CustomKeyStoreId",
+        ),
+        pytest.param(
+            "CreateKey",
+            {"XksKeyId": "x"},
+            UnsupportedOperationError,
+            unsupported("CreateKey with XksKeyId"),
+            id="XksKeyId",
+        ),
+        pytest.param(
+            "ListKeys",
+            {"ResourceOwners": ["SELF", "OTHER_ACCOUNTS_VIA_RAM"]},
+            UnsupportedOperationError,
+            unsupported("ListKeys with ResourceOwners OTHER_ACCOUNTS_VIA_RAM"),
+            id="ResourceOwners",
+        ),
+        pytest.param(
+            "Encrypt",
+            {"KeyId": KEY, "Plaintext": "AA==", "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"},
+            InvalidKeyUsageError,
+            INCOMPATIBLE,
+            id="Encrypt with another algorithm",
+        ),
+        pytest.param(
+            "Decrypt",
+            {"CiphertextBlob": "AA==", "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"},
+            InvalidKeyUsageError,
+            INCOMPATIBLE,
+            id="Decrypt with another algorithm",
+        ),
+        pytest.param(
+            "ReEncrypt",
+            {
+                "CiphertextBlob": "AA==",
+                "DestinationKeyId": KEY,
+                "SourceEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+            },
+            InvalidKeyUsageError,
+            INCOMPATIBLE,
+            id="ReEncrypt from another algorithm",
+        ),
+        pytest.param(
+            "ReEncrypt",
+            {
+                "CiphertextBlob": "AA==",
+                "DestinationKeyId": KEY,
+                "DestinationEncryptionAlgorithm": "RSAES_OAEP_SHA_256",
+            },
+            InvalidKeyUsageError,
+            INCOMPATIBLE,
+            id="ReEncrypt to another algorithm",
+        ),
+        pytest.param(
+            "Decrypt",
+            {},
+            ValidationError,
+            "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: "
+            "Member must not be null",
+            id="Decrypt nothing",
+        ),
+        pytest.param(
+            "ReEncrypt",
+            {"DestinationKeyId": KEY},
+            ValidationError,
+            "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: "
+            "Member must not be null",
+            id="ReEncrypt nothing",
+        ),
+        pytest.param(
+            "Decrypt",
+            {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]},
+            UnsupportedOperationError,
+            unsupported("Decrypt with DryRunModifiers"),
+            id="Decrypt with DryRunModifiers",
+        ),
+        pytest.param(
+            "ReEncrypt",
+            {"DestinationKeyId": KEY, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]},
+            UnsupportedOperationError,
+            unsupported("ReEncrypt with DryRunModifiers"),
+            id="ReEncrypt with DryRunModifiers",
+        ),
+        pytest.param(
+            "GenerateDataKey", {"KeyId": KEY}, ValidationError, EITHER, id="neither length nor spec"
+        ),
+        pytest.param(
+            "GenerateDataKey",
+            {"KeyId": KEY, "KeySpec": "AES_256", "NumberOfBytes": 32},
+            ValidationError,
+            EITHER,
+            id="both length and spec",
+        ),
+        pytest.param(
+            "GenerateDataKeyWithoutPlaintext",
+            {"KeyId": KEY},
+            ValidationError,
+            EITHER,
+            id="neither length nor spec, without plaintext",
+        ),
+        pytest.param(
+            "GenerateRandom", {}, ValidationError, "NumberOfBytes is required.", id="random, how much"
+        ),
+        pytest.param(
+            "GenerateRandom",
+            {"NumberOfBytes": 1, "CustomKeyStoreId": "cks-1"},
+            UnsupportedOperationError,
+            unsupported("GenerateRandom with CustomKeyStoreId"),
+            id="random of a custom key store",
+        ),
+        *(
+            pytest.param(
+                name,
+                members | {"Recipient": {}},
+                UnsupportedOperationError,
+                unsupported(f"{name} with Recipient"),
+                id=f"{name} with Recipient",
+            )
+            for name, members in TAKE_A_RECIPIENT.items()
+        ),
+        *(
+            pytest.param(
+                name,
+                members | {"GrantTokens": ["token"]},
+                InvalidGrantTokenError,
+                "Invalid grant token.",
+                id=f"{name} with a grant token",
+            )
+            for name, members in TAKE_GRANT_TOKENS.items()
+        ),
+    ],
+)
+def test_refuses_before_the_service_is_asked(
+    *, kms: Any, call: Call, name: str, request_members: dict[str, Any], kind: type[KmsError], words: str
+) -> None:
+    with pytest.raises(kind) as refusal:
+        perform(kms, call, name, request_members)
+    assert str(refusal.value) == words
+    assert kms.asked == ()
+
+
+# --- The table against the service model ---------------------------------------------------------------
+
+
+def test_every_operation_of_aws_is_built_or_refused(service_model: ServiceModel) -> None:
+    assert set(OPERATIONS) | UNBUILT == set(service_model.operation_names)
+    assert not set(OPERATIONS) & UNBUILT
+
+
+@pytest.mark.parametrize("name", sorted(UNBUILT))
+def test_an_operation_that_is_not_built_is_refused_by_name(name: str) -> None:
+    with pytest.raises(UnsupportedOperationError, match=rf"^{name} is not supported by this service\.$"):
+        find_operation(name)
+
+
+@pytest.mark.parametrize("name", ["", "encrypt", "Encrypt ", "NoSuchOperation"])
+def test_an_operation_that_aws_has_not_is_unknown(name: str) -> None:
+    with pytest.raises(UnknownOperationError, match=r"^$"):
+        find_operation(name)
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_request_models_are_those_of_the_service_model(service_model: ServiceModel, name: str) -> None:
+    """The same members, required ones, types, enums and limits as AWS's own description."""
+    input_shape = service_model.operation_model(name).input_shape
+    assert isinstance(input_shape, StructureShape)
+    assert_same_members(OPERATIONS[name].request, input_shape)
+
+
+def assert_same_members(model: type[WireModel], shape: StructureShape) -> None:
+    members = {member.wire_name: member for member in members_of(model)}
+    assert set(members) == set(shape.members)
+    assert {name for name, member in members.items() if member.required} == set(shape.required_members)
+    for name, member in members.items():
+        assert_same_shape(member.shape, shape.members[name])
+
+
+def assert_same_shape(ours: Any, theirs: Shape) -> None:
+    limits = theirs.metadata
+    match ours:
+        case Text():
+            assert theirs.type_name == "string"
+            assert not limits.get("enum")
+            assert (ours.min_length, ours.max_length) == (limits.get("min", 0), limits.get("max"))
+            if "pattern" in limits:
+                assert ours.spelling is not None
+                assert ours.spelling.printed == limits["pattern"]
+        case Choice():
+            assert set(ours.values) == set(limits["enum"])
+        case Number():
+            assert theirs.type_name == "integer"
+            assert (ours.minimum, ours.maximum) == (limits["min"], limits["max"])
+        case Flag():
+            assert theirs.type_name == "boolean"
+        case Blob():
+            assert theirs.type_name == "blob"
+            assert (ours.min_length, ours.max_length) == (limits["min"], limits["max"])
+            assert ours.sensitive is limits.get("sensitive", False)
+        case ListOf():
+            assert isinstance(theirs, ListShape)
+            assert (ours.min_length, ours.max_length) == (limits.get("min", 0), limits.get("max"))
+            assert_same_shape(ours.element, theirs.member)
+        case TextMap():
+            assert isinstance(theirs, MapShape)
+            assert (theirs.key.type_name, theirs.value.type_name) == ("string", "string")
+            assert theirs.key.metadata == theirs.value.metadata == {}
+        case Structure():
+            assert isinstance(theirs, StructureShape)
+            assert issubclass(ours.model, WireModel)
+            assert_same_members(ours.model, theirs)
+        case _:
+            pytest.fail(f"no rule for {ours!r}")
+
+
+@pytest.mark.parametrize(
+    ("need", "names"),
+    [
+        pytest.param(Need.NOTHING, {"DescribeKey"}, id="nothing"),
+        pytest.param(
+            Need.TOKEN,
+            {
+                *("CreateKey", "Encrypt", "Decrypt", "ReEncrypt", "GenerateRandom"),
+                *("GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
+            },
+            id="token",
+        ),
+    ],
+)
+def test_what_operations_wait_for(need: Need, names: set[str]) -> None:
+    assert {name for name, row in OPERATIONS.items() if row.need is need} == names
+
+
+def test_what_changes() -> None:
+    assert {name for name, row in OPERATIONS.items() if not row.read_only} == {
+        *("CreateKey", "EnableKey", "DisableKey", "UpdateKeyDescription"),
+        *("CreateAlias", "UpdateAlias", "DeleteAlias", "TagResource", "UntagResource"),
+    }
