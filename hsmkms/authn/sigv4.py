@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Container, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
@@ -61,19 +61,21 @@ def require_fresh(claim: SignatureClaim, now: datetime, max_skew: timedelta = MA
     Raises:
         SignatureError: with AWS's text, from which a client learns our time.
     """
-    now = now.replace(microsecond=0)
     if abs(now - claim.signed_at) <= max_skew:
         return
+    now = now.astimezone(UTC).replace(microsecond=0)
+    earliest, latest = now - max_skew, now + max_skew
     minutes = max_skew // timedelta(minutes=1)
-    if claim.signed_at < now:
+    if claim.signed_at < earliest:
         raise SignatureError(
-            f"Signature expired: {claim.timestamp} is now earlier than {now - max_skew:%Y%m%dT%H%M%SZ} "
+            f"Signature expired: {claim.timestamp} is now earlier than {earliest:%Y%m%dT%H%M%SZ} "
             f"({now:%Y%m%dT%H%M%SZ} - {minutes} min.)"
         )
-    raise SignatureError(
-        f"Signature not yet current: {claim.timestamp} is still later than {now + max_skew:%Y%m%dT%H%M%SZ} "
-        f"({now:%Y%m%dT%H%M%SZ} + {minutes} min.)"
-    )
+    if claim.signed_at > latest:
+        raise SignatureError(
+            f"Signature not yet current: {claim.timestamp} is still later than {latest:%Y%m%dT%H%M%SZ} "
+            f"({now:%Y%m%dT%H%M%SZ} + {minutes} min.)"
+        )
 
 
 def derive_signing_key(secret_access_key: str, date: str, region: str, service: str) -> bytes:

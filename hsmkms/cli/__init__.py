@@ -1,1 +1,1 @@
-"""The operators' commands: human output on standard output, errors on standard error, ``--json`` for programs."""
+"""The operators' commands: text on standard output, errors on standard error, ``--json`` for programs."""

@@ -23,7 +23,7 @@ AccessKeyId = Annotated[str, typer.Argument(help="For example AKIA followed by 1
 
 
 @app.command("create")
-def create(config: ConfigFile, account: Account, as_json: AsJson = False) -> None:  # noqa: FBT001, FBT002
+def create(config: ConfigFile, account: Account, as_json: AsJson = False) -> None:
     """Make an access key; registers the account if it is new. The secret is shown this once."""
     with reported_failures():
         tokens = connect_all(owned_settings(config))
@@ -41,7 +41,7 @@ def import_(
     config: ConfigFile,
     account: Account,
     access_key_id: AccessKeyId,
-    as_json: AsJson = False,  # noqa: FBT001, FBT002
+    as_json: AsJson = False,
 ) -> None:
     """Register an access key that exists elsewhere; its secret is read from standard input."""
     if sys.stdin.isatty():
@@ -59,7 +59,7 @@ def import_(
 
 
 @app.command("list")
-def list_(config: ConfigFile, as_json: AsJson = False) -> None:  # noqa: FBT001, FBT002
+def list_(config: ConfigFile, as_json: AsJson = False) -> None:
     """List all access keys; needs neither PIN nor token."""
     with reported_failures():
         access_keys = open_directory(owned_settings(config)).snapshot().access_keys
@@ -74,7 +74,7 @@ def list_(config: ConfigFile, as_json: AsJson = False) -> None:  # noqa: FBT001,
 
 
 @app.command("disable")
-def disable(config: ConfigFile, access_key_id: AccessKeyId, as_json: AsJson = False) -> None:  # noqa: FBT001, FBT002
+def disable(config: ConfigFile, access_key_id: AccessKeyId, as_json: AsJson = False) -> None:
     """Disable an access key in every running worker at once; needs neither PIN nor token."""
     with reported_failures():
         directory = open_directory(owned_settings(config))

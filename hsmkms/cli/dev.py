@@ -49,7 +49,7 @@ def dev(
         str | None, typer.Option(parser=_access_key, help="Use this key pair.", metavar="ID:SECRET")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
-    as_json: AsJson = False,  # noqa: FBT001, FBT002
+    as_json: AsJson = False,
 ) -> None:
     """Run a complete KMS on SoftHSM in a directory: for development and tests, on loopback only.
 

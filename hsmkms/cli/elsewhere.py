@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
+
+from hsmkms.server.logs import configure_logs
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -20,5 +24,6 @@ def run_elsewhere(
         BrokenProcessPool: the process died.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as executor:
+    initializer = partial(configure_logs, logging.WARNING)
+    with ProcessPoolExecutor(1, mp_context=context, initializer=initializer) as executor:
         return executor.submit(function, *args, **kwargs).result()

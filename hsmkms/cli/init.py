@@ -17,7 +17,7 @@ Account = Annotated[
 ]
 
 
-def init(config: ConfigFile, account: Account = "123456789012", as_json: AsJson = False) -> None:  # noqa: FBT001, FBT002
+def init(config: ConfigFile, account: Account = "123456789012", as_json: AsJson = False) -> None:
     """Prepare tokens and stores, and make the account's first root access key. Safe to run again.
 
     Each token has to be initialised already, with a user PIN: that is the HSM's own tool's business.

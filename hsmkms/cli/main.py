@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import typer
 
 from hsmkms.cli import access_keys, dev, doctor, init, serve
+from hsmkms.server.logs import configure_logs
 
 app = typer.Typer(
     name="hsmkms",
@@ -22,4 +25,5 @@ app.add_typer(access_keys.app, name="access-key")
 
 def main() -> None:
     """Run the command line."""
+    configure_logs(logging.WARNING)
     app()

@@ -43,7 +43,7 @@ def print_json(members: Mapping[str, object]) -> None:
 
 
 def require_owner(directory: Path) -> None:
-    """Refuse to touch a data directory as anybody but its owner: files of root's would stop the service later.
+    """Refuse to touch a data directory as anybody but its owner: root's files would stop the service later.
 
     Raises:
         typer.Exit: with ``WRONG_USER``, after saying how to.

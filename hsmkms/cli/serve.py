@@ -6,9 +6,9 @@ from hsmkms.cli.elsewhere import run_elsewhere
 from hsmkms.cli.failures import reported_failures
 from hsmkms.cli.options import ConfigFile, owned_settings
 from hsmkms.cli.output import ExitCode, errors, fail
+from hsmkms.config import Settings
 from hsmkms.ports.hsm import ReadinessState
 from hsmkms.server.supervisor import serve as run_server
-from hsmkms.config import Settings
 from hsmkms.store import require_migrated
 from hsmkms.wiring.preparation import examine_tokens
 
@@ -19,7 +19,7 @@ def serve(config: ConfigFile) -> None:
         settings = owned_settings(config)
         if not settings.server.is_loopback and settings.server.tls_certificate is None:
             fail(
-                f"{settings.server.listen} can be reached from other machines: set tls_certificate and tls_key",
+                f"other machines can reach {settings.server.listen}: set tls_certificate and tls_key",
                 ExitCode.CONFIG,
             )
         require_migrated(settings.store, tuple(settings.regions))

@@ -5,8 +5,8 @@ last fork, is shared by every region's ``TokenHsm``. ``prepare_token`` makes the
 token must hold. ``inspection`` looks at a token for the operator.
 """
 
-from hsmkms.hsm.connection import TokenRefusedError
 from hsmkms.hsm.inspection import Inventory, ObjectFacts, TokenFacts
+from hsmkms.hsm.link import TokenRefusedError
 from hsmkms.hsm.login import LoginRefusedError, LoginUnavailableError, Pin
 from hsmkms.hsm.module import ForkedError, ModuleLoadError, Modules
 from hsmkms.hsm.probe import ProbeReport, ProbeResult

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from pkcs11 import Session, Token
 
 from hsmkms.errors import KeyUnavailableError, ThrottlingError
 from hsmkms.hsm.cryptoki import CryptoSession
-from hsmkms.hsm.handles import UNAVAILABLE, Handle, Handles, Scan, scan_objects
+from hsmkms.hsm.handles import UNAVAILABLE
+from hsmkms.hsm.link import (
+    Link,
+    ProbeFailedError,
+    TokenAwayError,
+    TokenRefusedError,
+    establish_link,
+    find_token,
+)
 from hsmkms.hsm.login import LoginRefusedError, LoginUnavailableError, Pin, log_in
-from hsmkms.hsm.module import Module, ModuleLoadError, Modules
+from hsmkms.hsm.module import ModuleLoadError, Modules
 from hsmkms.hsm.presence import fresh_process_sees_token
-from hsmkms.hsm.probe import ProbeReport, probe_protection, probe_sealing, probe_wrap_circle
+from hsmkms.hsm.probe import ProbeReport
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CkrError
-from hsmkms.hsm.sessions import SessionPool, close_quietly, handle_of, open_session
+from hsmkms.hsm.sessions import close_quietly, handle_of, open_session
 from hsmkms.hsm.settings import TokenSettings
-from hsmkms.hsm.usages import Purpose, faults, read_back_attributes
-from hsmkms.hsm.vitality import Canary, TokenSickError, Vitality
+from hsmkms.hsm.vitality import TokenSickError, Vitality
 from hsmkms.ports.clock import Clock
 from hsmkms.ports.hsm import Readiness, ReadinessState
 
@@ -32,38 +37,8 @@ _FIRST_LOOK_SECONDS: Final = 2.0
 _LAST_LOOK_SECONDS: Final = 30.0
 
 
-class TokenRefusedError(Exception):
-    """The token cannot be served, and why, in words for an operator."""
-
-
-class _AwayError(Exception):
-    """The token is not there now, or holds nothing of ours; trying again may help."""
-
-
-class _UnseenError(_AwayError):
+class _UnseenError(TokenAwayError):
     """The module does not list the token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """All that belongs to one login; a repair replaces it as a whole.
-
-    Attributes:
-        anchor: the session that keeps the process logged in; closing the last one would log it out.
-        identity: the region's identity object, which seals its secrets.
-        wrapping: the newest wrapping object, or None.
-    """
-
-    generation: int
-    module: Module
-    token: Token
-    anchor: Session
-    pool: SessionPool
-    handles: Handles
-    identity: Handle
-    wrapping: Handle | None
-    canary: Canary
-    report: ProbeReport
 
 
 class Connection:
@@ -116,8 +91,10 @@ class Connection:
         """The login of before, whatever became of it."""
         return self._link
 
-    def suspect(self, reason: str) -> None:
+    def suspect(self, link: Link, reason: str) -> None:
         """Stop serving until ``tend`` has looked: the token failed, and nobody's input explains it."""
+        if link is not self._link:
+            return  # a straggler of a login that was replaced already
         self.vitality.note_failure()
         if self._readiness.state is ReadinessState.READY:
             self._set(ReadinessState.AWAY, reason)
@@ -138,9 +115,14 @@ class Connection:
         self._may_be_stale = True
         try:
             self._replace_link(self._new_link())
+        except ProbeFailedError as error:
+            self.report = error.report
+            # What passed before under the same profile is in a bad way now, not misconfigured.
+            state = ReadinessState.REFUSED if self._link is None else ReadinessState.AWAY
+            self._set(state, str(error))
         except (ModuleLoadError, LoginRefusedError, TokenRefusedError) as error:
             self._set(ReadinessState.REFUSED, str(error))
-        except (_AwayError, LoginUnavailableError) as error:
+        except (TokenAwayError, LoginUnavailableError) as error:
             self._may_be_stale = self._link is not None or isinstance(error, _UnseenError)
             self._set(ReadinessState.AWAY, str(error))
         except CkrError as error:
@@ -168,95 +150,25 @@ class Connection:
 
     def _new_link(self) -> Link:
         module = self._modules.load(self.settings.module_path)
-        token = self._find_token(module)
+        token = find_token(module, self.settings)
+        if token is None:
+            raise _UnseenError(f"{self.settings.module_path} does not see {self.settings.token_name}")
         anchor = open_session(token)
         try:
-            return self._link_through(module, token, anchor)
+            session = CryptoSession(module.functions, handle_of(anchor))
+            log_in(session, self._pin, self.settings.pin_refused_marker, self._clock.now())
+            self._generation += 1
+            return establish_link(
+                module,
+                token,
+                anchor,
+                generation=self._generation,
+                settings=self.settings,
+                clock=self._clock,
+            )
         except BaseException:
             close_quietly(anchor)
             raise
-
-    def _link_through(self, module: Module, token: Token, anchor: Session) -> Link:
-        session = CryptoSession(module.functions, handle_of(anchor), iv_bits=self.profile.sets_iv_bits)
-        log_in(session, self._pin, self.settings.pin_refused_marker, self._clock.now())
-        generation = self._generation = self._generation + 1
-        scan = scan_objects(session, generation)
-        identity = self._identity(scan)
-        canary_handle = self._one(scan, Purpose.CANARY)
-        wrapping = max(scan.of(Purpose.WRAPPING), key=lambda h: int(h.object_name.name), default=None)
-        for handle in filter(None, (identity, canary_handle, wrapping)):
-            self._require_well_made(session, handle)
-        report = ProbeReport(
-            [
-                *probe_sealing(session, self.profile, canary_handle.number, canary_handle.object_id),
-                *probe_protection(session, canary_handle.number),
-                probe_wrap_circle(session, self.profile, wrapping.number if wrapping else None),
-            ]
-        )
-        self.report = report
-        if not report.may_serve:
-            reasons = "; ".join(f"{result.name}: {result.detail}" for result in report.failures)
-            raise TokenRefusedError(f"{self.settings.token_name} failed the probe: {reasons}")
-        handles = Handles(generation, identity.object_id, self._clock)
-        handles.fill(scan)
-        return Link(
-            generation=generation,
-            module=module,
-            token=token,
-            anchor=anchor,
-            pool=SessionPool(
-                token,
-                module.functions,
-                self.profile,
-                generation=generation,
-                limit=self.settings.sessions,
-                wait_seconds=self.settings.session_wait_seconds,
-                max_waiters=self.settings.max_waiters,
-            ),
-            handles=handles,
-            identity=identity,
-            wrapping=wrapping,
-            canary=Canary(session, self.profile, canary_handle.number, canary_handle.object_id),
-            report=report,
-        )
-
-    def _find_token(self, module: Module) -> Token:
-        tokens = module.tokens(self.settings.token_label, self.settings.token_serial)
-        if not tokens:
-            raise _UnseenError(f"{self.settings.module_path} does not see {self.settings.token_name}")
-        if len(tokens) > 1:
-            raise TokenRefusedError(
-                f"{len(tokens)} tokens are {self.settings.token_name}: give the serial number"
-            )
-        return tokens[0]
-
-    def _identity(self, scan: Scan) -> Handle:
-        identity = self._one(scan, Purpose.IDENTITY)
-        expected = self.settings.expected_identity
-        if expected is not None and identity.object_id.hex() != expected:
-            raise TokenRefusedError(
-                f"{self.settings.token_name} is not this region's token: its identity is "
-                f"{identity.object_id.hex()}, expected {expected}"
-            )
-        return identity
-
-    def _one(self, scan: Scan, purpose: Purpose) -> Handle:
-        found = scan.of(purpose)
-        if not found:
-            # Not refused: a token whose disk is away finds nothing either.
-            raise _AwayError(f"{self.settings.token_name} holds no {purpose} object: prepare it with 'init'")
-        if len(found) > 1:
-            raise TokenRefusedError(f"{self.settings.token_name} holds {len(found)} {purpose} objects")
-        return found[0]
-
-    def _require_well_made(self, session: CryptoSession, handle: Handle) -> None:
-        read = session.attributes(handle.number, read_back_attributes(self.profile))
-        found = faults(handle.object_name, handle.object_id, read, self.profile)
-        if found:
-            raise TokenRefusedError(
-                f"{self.settings.token_name}: the {handle.object_name.purpose} object has wrong "
-                f"attributes: {', '.join(found)}"
-            )
 
     # --- tending ------------------------------------------------------------------------------------------
 

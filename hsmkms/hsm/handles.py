@@ -15,7 +15,8 @@ from pkcs11 import Attribute, ObjectClass
 
 from hsmkms.errors import KeyUnavailableError
 from hsmkms.hsm.cryptoki import CryptoSession
-from hsmkms.hsm.usages import ObjectName, Purpose, parse_label
+from hsmkms.hsm.profiles import Profile
+from hsmkms.hsm.usages import ObjectName, Purpose, faults, parse_label, read_back_attributes
 from hsmkms.model.names import KeyId
 from hsmkms.ports.clock import Clock
 
@@ -71,6 +72,12 @@ def find_by_id(session: CryptoSession, generation: int, object_id: bytes) -> lis
         {Attribute.CLASS: int(ObjectClass.SECRET_KEY), Attribute.TOKEN: True, Attribute.ID: object_id}
     )
     return list(_ours(session, generation, numbers))
+
+
+def faults_of(session: CryptoSession, handle: Handle, profile: Profile) -> list[str]:
+    """Read an object's attributes back; those that are not as they must be."""
+    read = session.attributes(handle.number, read_back_attributes(profile))
+    return faults(handle.object_name, handle.object_id, read, profile)
 
 
 def _ours(session: CryptoSession, generation: int, numbers: Sequence[int]) -> Iterator[Handle]:

@@ -11,10 +11,10 @@ from typing import Final
 from pkcs11 import Attribute, Mechanism, MechanismFlag, Token
 from pkcs11.exceptions import PKCS11Error
 
-from hsmkms.hsm.connection import Link
 from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.function_list import CK_UNAVAILABLE_INFORMATION, TokenInfo
 from hsmkms.hsm.handles import Handle, scan_objects
+from hsmkms.hsm.link import Link
 from hsmkms.hsm.module import Module
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CKR_OK, CkrError, ckr_error

@@ -18,9 +18,9 @@ from hsmkms.formats.aad import Domain, internal_aad
 from hsmkms.formats.blob import Sealed
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS
 from hsmkms.hsm.cryptoki import CryptoSession, GcmSession
-from hsmkms.hsm.profiles import IvMode, Profile
+from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CkrError, Verdict
-from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed, seal
+from hsmkms.hsm.sealing import AmbiguousTagError, UnmadeIvError, open_sealed, seal
 from hsmkms.hsm.wrapping import unwrap_data_key, wrap_new_data_key
 
 _PLAINTEXT: Final = b"hsmkms probe v1, thirty-two long"
@@ -72,6 +72,8 @@ def probe_sealing(session: GcmSession, profile: Profile, key: int, object_id: by
     aad = internal_aad(Domain.PROBE, object_id, profile.iv_length, b"probe")
     try:
         sealed = [seal(session, profile, key, aad, _PLAINTEXT) for _ in range(2)]
+    except UnmadeIvError:
+        return [ProbeResult("fresh IV", passed=False, detail=f"the token made none: {_wrong_mode(profile)}")]
     except CkrError as error:
         _raise_if_lost(error)
         return [ProbeResult("encrypt", passed=False, detail=str(error))]
@@ -88,16 +90,18 @@ def _fresh_iv(profile: Profile, sealed: Sequence[Sealed]) -> ProbeResult:
         reasons.append("the same IV twice")
     if first.ciphertext == second.ciphertext:
         reasons.append("the same ciphertext twice")
-    if profile.iv_mode is IvMode.HSM_IN_PLACE and not any(first.iv):
-        reasons.append("the IV that was passed is unchanged")
     if any(len(one.iv) != profile.iv_length for one in sealed):
         reasons.append("an IV of the wrong length")
     if any(len(one.ciphertext) != len(_PLAINTEXT) + 16 for one in sealed):
         reasons.append("ciphertext of the wrong length")
     detail = ", ".join(reasons)
     if detail:
-        detail += f": IV mode {profile.iv_mode} of profile {profile.name!r} is not this token's"
+        detail += f": {_wrong_mode(profile)}"
     return ProbeResult("fresh IV", passed=not reasons, detail=detail)
+
+
+def _wrong_mode(profile: Profile) -> str:
+    return f"IV mode {profile.iv_mode} of profile {profile.name!r} is not this token's"
 
 
 def _decrypts(session: GcmSession, profile: Profile, key: int, aad: bytes, sealed: Sealed) -> ProbeResult:

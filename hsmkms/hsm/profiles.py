@@ -1,7 +1,7 @@
 """Vendor profiles as data: how a token differs from the standard, and from its neighbours.
 
-Sources: ``docs/hsm/`` and the vendors' documentation as it was gathered for the design. Only ``softhsm``
-was run against the real thing; the probe at start-up is what makes a profile true or refuses to serve.
+Sources: the vendors' documentation and other programs' experience with it. Only ``softhsm`` was run against
+the real thing; for the others the probe at start-up shows whether the profile is true, or refuses to serve.
 """
 
 from __future__ import annotations

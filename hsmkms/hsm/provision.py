@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import secrets
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ from pkcs11 import Token
 from pkcs11.exceptions import PKCS11Error
 
 from hsmkms.hsm.cryptoki import CryptoSession
-from hsmkms.hsm.handles import Handle, scan_objects
+from hsmkms.hsm.handles import Handle, faults_of, scan_objects
 from hsmkms.hsm.login import Pin, log_in
 from hsmkms.hsm.module import Module, Modules
 from hsmkms.hsm.return_codes import CKR_OK, CkrError, ckr_error
@@ -21,14 +22,13 @@ from hsmkms.hsm.usages import (
     OBJECT_ID_LENGTH,
     ObjectName,
     Purpose,
-    faults,
     generation_template,
-    read_back_attributes,
 )
 from hsmkms.ports.clock import Clock
 
 _LABEL_LENGTH: Final = 32
 _FIRST_VERSION: Final = "1"
+_ATTEMPTS: Final = 5
 
 
 class ProvisionError(Exception):
@@ -52,8 +52,8 @@ class PreparedToken:
 def prepare_token(settings: TokenSettings, pin: Pin, modules: Modules, clock: Clock) -> PreparedToken:
     """Make the region's own objects where they are missing: identity, wrapping object, canary.
 
-    Two that run at once may both make an object; each looks again afterwards, and keeps the one with the
-    lowest CKA_ID, which both agree on. Not to be run beside a serving process of a token that is new.
+    Two may run at once: each looks again after it made an object, and takes its own away when there is
+    another. So the later one always gives way.
 
     Raises:
         ProvisionError: the token is not seen, is not the only one of its name, or holds objects of ours
@@ -68,6 +68,7 @@ def prepare_token(settings: TokenSettings, pin: Pin, modules: Modules, clock: Cl
     try:
         crypto = CryptoSession(module.functions, handle_of(session))
         log_in(crypto, pin, settings.pin_refused_marker, clock.now())
+        _require_expected_identity(crypto, settings)
         wanted = [ObjectName(Purpose.IDENTITY, ""), ObjectName(Purpose.CANARY, "")]
         if settings.vendor_profile.wrap_mechanism is not None:
             wanted.append(ObjectName(Purpose.WRAPPING, _FIRST_VERSION))
@@ -87,12 +88,32 @@ def _one_token(module: Module, settings: TokenSettings) -> Token:
     return tokens[0]
 
 
+def _require_expected_identity(session: CryptoSession, settings: TokenSettings) -> None:
+    """Never give a new identity to a token that should have one: it may be the wrong one, or an old copy."""
+    found = {handle.object_id.hex() for handle in scan_objects(session, 0).of(Purpose.IDENTITY)}
+    if settings.expected_identity is not None and found != {settings.expected_identity}:
+        raise ProvisionError(
+            f"{settings.token_name} is not this region's token: its identity is "
+            f"{', '.join(sorted(found)) or 'missing'}, expected {settings.expected_identity}"
+        )
+
+
 def _make_if_missing(session: CryptoSession, object_name: ObjectName, settings: TokenSettings) -> bool:
-    found = scan_objects(session, 0).of(object_name.purpose)
-    if found:
-        for handle in found:
-            _require_well_made(session, handle, settings)
-        return False
+    """True when the object was made now, False when it was there or another process made it."""
+    for _ in range(_ATTEMPTS):
+        found = scan_objects(session, 0).of(object_name.purpose)
+        if found:
+            for handle in found:
+                _require_well_made(session, handle, settings)
+            return False
+        if _make_alone(session, object_name, settings):
+            return True
+        time.sleep(secrets.randbelow(1000) / 1000)
+    raise ProvisionError(f"{settings.token_name}: others make its {object_name.purpose} object all the time")
+
+
+def _make_alone(session: CryptoSession, object_name: ObjectName, settings: TokenSettings) -> bool:
+    """Make the object, unless another process did so meanwhile: whoever sees another's gives way."""
     # The id need only be unlike any other; keys are what the token's own randomness is for.
     object_id = secrets.token_bytes(OBJECT_ID_LENGTH)
     number = session.generate_key(generation_template(object_name, object_id, settings.vendor_profile))
@@ -101,22 +122,14 @@ def _make_if_missing(session: CryptoSession, object_name: ObjectName, settings: 
     except ProvisionError:
         session.destroy_object(number)
         raise
-    return _keep_lowest(session, object_name, object_id, number)
-
-
-def _keep_lowest(session: CryptoSession, object_name: ObjectName, object_id: bytes, number: int) -> bool:
-    """Give way to another process that made the same object; True when ours stays."""
-    rivals = [h for h in scan_objects(session, 0).of(object_name.purpose) if h.object_name == object_name]
-    if min(handle.object_id for handle in rivals) == object_id:
+    if len(scan_objects(session, 0).of(object_name.purpose)) == 1:
         return True
     session.destroy_object(number)
     return False
 
 
 def _require_well_made(session: CryptoSession, handle: Handle, settings: TokenSettings) -> None:
-    profile = settings.vendor_profile
-    read = session.attributes(handle.number, read_back_attributes(profile))
-    found = faults(handle.object_name, handle.object_id, read, profile)
+    found = faults_of(session, handle, settings.vendor_profile)
     if found:
         raise ProvisionError(
             f"{settings.token_name}: the {handle.object_name.purpose} object has wrong attributes: "

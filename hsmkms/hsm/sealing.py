@@ -6,11 +6,22 @@ a forked or restored process image would use a kept one twice.
 
 from __future__ import annotations
 
+from typing import Final
+
 from hsmkms.errors import CiphertextError
 from hsmkms.formats.blob import TAG_LENGTH, Sealed
 from hsmkms.hsm.cryptoki import GcmSession
 from hsmkms.hsm.profiles import IvMode, Profile
-from hsmkms.hsm.return_codes import CkrError
+from hsmkms.hsm.return_codes import CKR_MECHANISM_PARAM_INVALID, CkrError
+
+_UNMADE: Final = frozenset({bytes(12), bytes(16)})
+
+
+class UnmadeIvError(CkrError):
+    """The token answered CKR_OK and shows an IV of zeros: it made none, and the next would be the same."""
+
+    def __init__(self) -> None:
+        super().__init__("IV of zeros", CKR_MECHANISM_PARAM_INVALID)
 
 
 class AmbiguousTagError(Exception):
@@ -24,7 +35,7 @@ def seal(session: GcmSession, profile: Profile, key: int, aad: bytes, plaintext:
         CkrError: the token failed.
     """
     if profile.iv_mode is IvMode.CALLER:
-        iv = session.random(profile.iv_length)
+        iv = _random_looking(session.random(profile.iv_length))
         return Sealed(iv, session.encrypt_gcm(key, iv, aad, plaintext))
     return _seal_with_token_iv(session, profile, key, aad, plaintext)
 
@@ -35,7 +46,7 @@ def seal_new_data_key(
     """A data key of the token's randomness, and the same sealed; IV and data key come from one call."""
     if profile.iv_mode is IvMode.CALLER:
         fresh = session.random(profile.iv_length + length)
-        iv, data_key = fresh[: profile.iv_length], fresh[profile.iv_length :]
+        iv, data_key = _random_looking(fresh[: profile.iv_length]), fresh[profile.iv_length :]
         return data_key, Sealed(iv, session.encrypt_gcm(key, iv, aad, data_key))
     data_key = session.random(length)
     return data_key, _seal_with_token_iv(session, profile, key, aad, data_key)
@@ -46,9 +57,16 @@ def _seal_with_token_iv(
 ) -> Sealed:
     if profile.iv_mode is IvMode.HSM_IN_PLACE:
         ciphertext = session.encrypt_gcm(key, bytes(profile.iv_length), aad, plaintext)
-        return Sealed(session.iv_after_encrypt(profile.iv_length), ciphertext)
+        return Sealed(_random_looking(session.iv_after_encrypt(profile.iv_length)), ciphertext)
     output = session.encrypt_gcm(key, b"", aad, plaintext)
-    return Sealed(output[-profile.iv_length :], output[: -profile.iv_length])
+    return Sealed(_random_looking(output[-profile.iv_length :]), output[: -profile.iv_length])
+
+
+def _random_looking(iv: bytes) -> bytes:
+    """The IV, unless it is the one that a buffer shows when nobody wrote to it."""
+    if iv in _UNMADE:
+        raise UnmadeIvError
+    return iv
 
 
 def open_sealed(session: GcmSession, profile: Profile, key: int, aad: bytes, sealed: Sealed) -> bytes:

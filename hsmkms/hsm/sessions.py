@@ -9,6 +9,7 @@ from collections import deque
 from types import TracebackType
 from typing import Final, Self
 
+import structlog
 from pkcs11 import Session, Token
 from pkcs11.exceptions import PKCS11Error
 
@@ -17,7 +18,9 @@ from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.function_list import FunctionList
 from hsmkms.hsm.module import ForkedError
 from hsmkms.hsm.profiles import Profile
-from hsmkms.hsm.return_codes import CkrError, Verdict, ckr_error
+from hsmkms.hsm.return_codes import CKR_SESSION_COUNT, CkrError, Verdict, ckr_error
+
+_log = structlog.get_logger(__name__)
 
 # After these the session itself is as it was.
 _SPARING: Final = frozenset({Verdict.REFIND_HANDLE, Verdict.CAPACITY})
@@ -108,7 +111,8 @@ class SessionPool:
         self._max_waiters = max_waiters
         self._pid = os.getpid()
         self._idle: deque[PooledSession] = deque()
-        self._freed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._freed = threading.Condition(self._lock)
         self._lent = 0
         self._waiting = 0
         self._retired = False
@@ -128,7 +132,7 @@ class SessionPool:
         """
         if os.getpid() != self._pid:
             raise ForkedError("a pool of PKCS#11 sessions was carried over a fork")
-        with self._freed:
+        with self._lock:
             if self._lent >= self._limit:
                 self._wait()
             self._lent += 1
@@ -136,6 +140,11 @@ class SessionPool:
                 return self._idle.pop()
         try:
             return PooledSession(self, open_session(self._token))
+        except CkrError as error:
+            self._release_place()
+            if error.code == CKR_SESSION_COUNT and self._shrink():
+                return self.borrow()
+            raise
         except BaseException:
             self._release_place()
             raise
@@ -151,24 +160,35 @@ class SessionPool:
             self._waiting -= 1
 
     def _release_place(self) -> None:
-        with self._freed:
+        with self._lock:
             self._lent -= 1
-            self._freed.notify()
+            if self._waiting:
+                self._freed.notify()
+
+    def _shrink(self) -> bool:
+        """Make do with the sessions that the token has given; False when it has given none."""
+        with self._lock:
+            if not self._lent:
+                return False
+            self._limit = min(self._limit, self._lent)
+            _log.warning("token_gives_fewer_sessions", limit=self._limit)
+            return True
 
     def take_back(self, session: PooledSession, *, well: bool) -> None:
         """End a loan; a session that is not well, or of a retired pool, is closed."""
-        with self._freed:
+        with self._lock:
             keep = well and not self._retired
             if keep:
                 self._idle.append(session)
             self._lent -= 1
-            self._freed.notify()
+            if self._waiting:
+                self._freed.notify()
         if not keep:
             session.close()
 
     def drop_idle(self) -> None:
         """Close the sessions that nobody uses; those in use go back as they are."""
-        with self._freed:
+        with self._lock:
             dropped = list(self._idle)
             self._idle.clear()
         for session in dropped:
@@ -176,6 +196,6 @@ class SessionPool:
 
     def retire(self) -> None:
         """Close all sessions, those in use when they come back."""
-        with self._freed:
+        with self._lock:
             self._retired = True
         self.drop_idle()

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Concatenate, Final, NoReturn, ParamSpec, TypeVar
+from typing import Final, NoReturn, TypeVar, TypeVarTuple, Unpack
 
 import structlog
 
 from hsmkms.errors import (
     CiphertextError,
     KeyUnavailableError,
+    KmsError,
     LimitExceededError,
     ServiceFaultError,
     ThrottlingError,
 )
-from hsmkms.formats.aad import Domain, check_value_aad, internal_aad
+from hsmkms.formats.aad import Domain, internal_aad
 from hsmkms.formats.blob import Sealed
 from hsmkms.formats.sealed import SealedFormError, parse_sealed, serialize_sealed
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS, WrappedKey, parse_wrapped_key, serialize_wrapped_key
-from hsmkms.hsm.connection import Connection, Link, TokenRefusedError
-from hsmkms.hsm.handles import UNAVAILABLE, Handle, TokenLostError, find_by_id, scan_objects
+from hsmkms.hsm.connection import Connection
+from hsmkms.hsm.handles import UNAVAILABLE, TokenLostError, scan_objects
 from hsmkms.hsm.inspection import Inventory, TokenFacts, take_inventory, token_facts
+from hsmkms.hsm.link import Link, TokenRefusedError
 from hsmkms.hsm.login import Pin
+from hsmkms.hsm.materials import admit, destroy_all, make_material
 from hsmkms.hsm.module import Modules
 from hsmkms.hsm.probe import ProbeReport
 from hsmkms.hsm.return_codes import CKR_DEVICE_MEMORY, CkrError, Verdict
 from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed, seal, seal_new_data_key
 from hsmkms.hsm.sessions import PooledSession
 from hsmkms.hsm.settings import TokenSettings
-from hsmkms.hsm.usages import ObjectName, Purpose, faults, generation_template, read_back_attributes
+from hsmkms.hsm.usages import Purpose
 from hsmkms.hsm.vitality import TokenSickError
 from hsmkms.hsm.wrapping import unwrap_data_key, wrap_new_data_key
 from hsmkms.model.keys import KeyVersion
@@ -39,11 +43,8 @@ from hsmkms.ports.hsm import CallStyle, Readiness, ReadinessState, TokenMaterial
 
 _log = structlog.get_logger(__name__)
 
-_P = ParamSpec("_P")
+_Ts = TypeVarTuple("_Ts")
 _T = TypeVar("_T")
-
-CHECK_CONSTANT: Final = b"hsmkms check value v1"
-"""What a check value holds: sealed at birth like any plaintext, with an IV of its own."""
 
 _FAULT: Final = "The token could not do its work."
 
@@ -137,9 +138,8 @@ class TokenHsm:
     def _run(
         self,
         object_id: bytes | None,
-        act: Callable[Concatenate[PooledSession, Link, _P], _T],
-        *args: _P.args,
-        **kwargs: _P.kwargs,
+        act: Callable[[PooledSession, Link, Unpack[_Ts]], _T],
+        *args: *_Ts,
     ) -> _T:
         """Run an act on a session, again when a failure was the session's, the handle's or the link's.
 
@@ -152,11 +152,11 @@ class TokenHsm:
             link = connection.link
             try:
                 with link.pool.borrow() as session:
-                    result = act(session, link, *args, **kwargs)
+                    result = act(session, link, *args)
             except CkrError as error:
                 self._judge(error, link, object_id, tried)
             except (TokenLostError, TokenSickError) as error:
-                connection.suspect(str(error))
+                connection.suspect(link, str(error))
                 raise KeyUnavailableError(UNAVAILABLE) from error
             else:
                 connection.vitality.note_success()
@@ -180,7 +180,7 @@ class TokenHsm:
             case Verdict.REFIND_HANDLE:
                 raise KeyUnavailableError(UNAVAILABLE) from error
             case Verdict.RENEW_SESSION | Verdict.REPAIR | Verdict.STOP:
-                self._connection.suspect(f"the token fails: {error}")
+                self._connection.suspect(link, f"the token fails: {error}")
                 raise KeyUnavailableError(UNAVAILABLE) from error
             case Verdict.CAPACITY:
                 _log.error("token_full", error=str(error))
@@ -210,51 +210,28 @@ class TokenHsm:
             raise
 
     def _create(self, session: PooledSession, link: Link, key_id: KeyId, material_id: MaterialId) -> bytes:
-        object_name = ObjectName(Purpose.CMK, key_id)
-        number: int | None = None
         try:
-            number = session.generate_key(generation_template(object_name, material_id, self._profile))
-            handle = Handle(session.generation, number, object_name, material_id)
-            self._require_well_made(session, handle)
-            check_value = self._new_check_value(session, handle, key_id)
-        except BaseException:
-            self._undo(session, link, material_id, number)
+            handle, check_value = make_material(session, self._profile, key_id, material_id)
+        except (CkrError, KmsError) as error:
+            if not self._undo(session, link, material_id) and isinstance(error, CkrError):
+                # Another try could leave two objects under one id, and then neither is used.
+                self._connection.suspect(link, f"the token fails: {error}")
+                raise KeyUnavailableError(UNAVAILABLE) from error
             raise
-        handle.admitted_for = key_id
         link.handles.add(handle)
         return check_value
 
-    def _require_well_made(self, session: PooledSession, handle: Handle) -> None:
-        read = session.attributes(handle.number, read_back_attributes(self._profile))
-        found = faults(handle.object_name, handle.object_id, read, self._profile)
-        if found:
-            _log.error("token_object_wrong", object_id=handle.object_id.hex(), attributes=found)
-            raise KeyUnavailableError(UNAVAILABLE)
-
-    def _new_check_value(self, session: PooledSession, handle: Handle, key_id: KeyId) -> bytes:
-        aad = check_value_aad(key_id, MaterialId(handle.object_id), self.iv_length)
-        sealed = seal(session, self._profile, handle.number, aad, CHECK_CONSTANT)
-        try:
-            opened = open_sealed(session, self._profile, handle.number, aad, sealed)
-        except (CiphertextError, AmbiguousTagError):
-            opened = b""
-        if opened != CHECK_CONSTANT:
-            _log.error("token_object_opens_nothing", object_id=handle.object_id.hex())
-            raise ServiceFaultError(_FAULT)
-        return serialize_sealed(sealed)
-
-    def _undo(self, session: PooledSession, link: Link, material_id: MaterialId, number: int | None) -> None:
-        """Leave nothing of a creation that failed, as far as the token lets us."""
-        if number is not None:
-            with contextlib.suppress(CkrError):
-                session.destroy_object(number)
-                return
-        # C_GenerateKey may fail after it made the object, and the session may have failed with it.
+    @staticmethod
+    def _undo(session: PooledSession, link: Link, material_id: MaterialId) -> bool:
+        """Leave nothing of a creation that failed; False when that is not certain."""
+        with contextlib.suppress(CkrError):
+            destroy_all(session, material_id)
+            return True
         with contextlib.suppress(CkrError, ThrottlingError), link.pool.borrow() as another:
-            for handle in find_by_id(another, another.generation, material_id):
-                another.destroy_object(handle.number)
-            return
+            destroy_all(another, material_id)
+            return True
         _log.error("token_object_may_be_left", object_id=material_id.hex())
+        return False
 
     def destroy_material(self, material_id: MaterialId) -> None:
         """Destroy one version's object."""
@@ -303,10 +280,10 @@ class TokenHsm:
         self, session: PooledSession, link: Link, version: KeyVersion, aad: bytes, sealed: Sealed
     ) -> bytes:
         number = self._admitted(session, link, version)
-        return self._open_under(session, link, number, aad, sealed)
+        return self._open_under(link, session, number, aad, sealed)
 
     def _open_under(
-        self, session: PooledSession, link: Link, number: int, aad: bytes, sealed: Sealed
+        self, link: Link, session: PooledSession, number: int, aad: bytes, sealed: Sealed
     ) -> bytes:
         try:
             return open_sealed(session, self._profile, number, aad, sealed)
@@ -321,26 +298,8 @@ class TokenHsm:
             _log.error("token_object_missing", object_id=version.material_id.hex(), key_id=version.key_id)
             raise KeyUnavailableError(UNAVAILABLE)
         if handle.admitted_for != version.key_id:
-            self._admit(session, link, handle, version)
+            admit(session, self._profile, handle, version, functools.partial(self._open_under, link))
         return handle.number
-
-    def _admit(self, session: PooledSession, link: Link, handle: Handle, version: KeyVersion) -> None:
-        if handle.object_name != ObjectName(Purpose.CMK, version.key_id):
-            self._refuse_object(handle, "its label names something else")
-        self._require_well_made(session, handle)
-        aad = check_value_aad(version.key_id, version.material_id, self.iv_length)
-        try:
-            opened = self._open_under(session, link, handle.number, aad, parse_sealed(version.check_value))
-        except (CiphertextError, SealedFormError):
-            self._refuse_object(handle, "it does not open its check value")
-        if opened != CHECK_CONSTANT:
-            self._refuse_object(handle, "its check value holds something else")
-        handle.admitted_for = version.key_id
-
-    @staticmethod
-    def _refuse_object(handle: Handle, reason: str) -> NoReturn:
-        _log.error("token_object_is_another_key", object_id=handle.object_id.hex(), reason=reason)
-        raise KeyUnavailableError(UNAVAILABLE)
 
     # --- the wrap circle ----------------------------------------------------------------------------------
 
@@ -368,7 +327,9 @@ class TokenHsm:
     def _unwrap(self, session: PooledSession, link: Link, key: WrappedKey) -> bytes:
         handle = link.handles.get(session, session.generation, key.wrapping_id)
         mechanism = self._profile.wrap_mechanism
-        if handle is None or handle.object_name.purpose is not Purpose.WRAPPING or mechanism is None:
+        if mechanism is None:
+            raise KeyUnavailableError(UNAVAILABLE)
+        if handle is None or handle.object_name.purpose is not Purpose.WRAPPING:
             raise CiphertextError
         try:
             return unwrap_data_key(session, mechanism, handle.number, key.wrapped, key.length)
@@ -402,7 +363,7 @@ class TokenHsm:
 
     def _open_secret(self, session: PooledSession, link: Link, label: bytes, sealed: Sealed) -> bytes:
         aad = internal_aad(Domain.SECRET, link.identity.object_id, self.iv_length, label)
-        return self._open_under(session, link, link.identity.number, aad, sealed)
+        return self._open_under(link, session, link.identity.number, aad, sealed)
 
 
 def _random(session: PooledSession, _link: Link, length: int) -> bytes:

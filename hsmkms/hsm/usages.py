@@ -1,7 +1,7 @@
 """One object, one usage: what each kind of object of ours may do, and what must be read back from it.
 
-A key that both decrypts and wraps can be made to export others (``docs/threat-model.md``), so the rights
-of no two purposes meet in one object.
+A key that both decrypts and wraps can be made to export others (J. Clulow, "On the Security of PKCS #11",
+CHES 2003), so no object has rights over data and over keys.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The ASGI application of one worker: takes a request in, hands it to the skin it is for, sends the answer."""
+"""The ASGI application of one worker: takes a request in, hands it to its skin, sends the answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 from hsmkms.authn import WireRequest
 from hsmkms.config import ServerSettings
 from hsmkms.errors import KmsError
-from hsmkms.frontends.aws import AwsDoor
+from hsmkms.frontends.aws.door import AwsDoor
 from hsmkms.frontends.ops import HealthPages
 from hsmkms.model.exchange import Reply
 from hsmkms.server.intake import ClientLeftSignal, Receive, Scope, Send, take_in

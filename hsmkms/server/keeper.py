@@ -9,7 +9,7 @@ import structlog
 
 from hsmkms.errors import KmsError
 from hsmkms.ports.clock import Clock
-from hsmkms.ports.hsm import Readiness, ReadinessState
+from hsmkms.ports.hsm import ReadinessState
 from hsmkms.service.identities import Identities
 from hsmkms.service.kms import Kms
 
@@ -28,7 +28,6 @@ class Keeper:
         self._clock = clock
         self._stopping = threading.Event()
         self._first_round = threading.Event()
-        self._state: ReadinessState | None = None
         self._next_sweep = clock.monotonic()
         self._threads = [
             threading.Thread(target=self._tend, name=f"keeper-{kms.region}", daemon=True),
@@ -52,16 +51,14 @@ class Keeper:
         while not self._stopping.is_set():
             try:
                 self._round()
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # The keeper outlives whatever a round runs into: without it nothing would ever be repaired.
                 _log.exception("keeper_round_failed", region=self._kms.region)
             self._first_round.set()
             self._stopping.wait(_TICK_SECONDS)
 
     def _round(self) -> None:
-        readiness = self._kms.tend()
-        self._note(readiness)
-        if readiness.state is not ReadinessState.READY:
+        if self._kms.tend().state is not ReadinessState.READY:
             return
         try:
             self._identities.unlock()
@@ -79,10 +76,3 @@ class Keeper:
             except KmsError as error:
                 _log.error("budget_not_refilled", region=self._kms.region, reason=str(error))
                 self._stopping.wait(_TICK_SECONDS)
-
-    def _note(self, readiness: Readiness) -> None:
-        if readiness.state is not self._state:
-            self._state = readiness.state
-            _log.info(
-                "token_state", region=self._kms.region, state=readiness.state.value, reason=readiness.reason
-            )

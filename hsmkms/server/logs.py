@@ -8,9 +8,10 @@ import sys
 import structlog
 
 
-def configure_logs() -> None:
-    """Send structlog's events, and the standard library's warnings and errors, to standard error."""
+def configure_logs(level: int = logging.INFO) -> None:
+    """Send structlog's events from a level on, and the standard library's warnings, to standard error."""
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,

@@ -98,7 +98,7 @@ class AliasVerbs(RegionRoom):
 
 def _require_creatable(alias_name: str) -> None:
     if not alias_name.startswith(ALIAS_PREFIX):
-        raise ValidationError("Invalid identifier")
+        raise ValidationError('Alias must start with the prefix "alias/".')
     if _ALIAS_NAME.fullmatch(alias_name) is None:
         raise InvalidAliasNameError(f"{alias_name} contains invalid characters for an alias")
     if alias_name.startswith(_RESERVED_PREFIX):

@@ -31,8 +31,8 @@ class KeyVerbs(RegionRoom):
     def create_key(self, call: Call, *, description: str, tags: Sequence[Tag]) -> Key:
         """Make a key with its first version inside the token.
 
-        The row is written as pending, the object made and checked, and the row enabled, so that a crash at any
-        point leaves something that ``doctor`` can name and ``sweep_pending_keys`` can undo.
+        The row is written as pending, the object made and checked, and the row enabled, so that a crash at
+        any point leaves something that ``doctor`` can name and ``sweep_pending_keys`` can undo.
 
         Raises:
             LimitExceededError: the token is full.

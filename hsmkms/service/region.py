@@ -78,10 +78,9 @@ class RegionRoom:
 
     def resolve_without_alias(self, call: Call, key_ref: str) -> Key:
         """Like ``resolve``, for the operations that take a key id or key ARN only."""
-        if key_ref.startswith(ALIAS_PREFIX):
-            raise NotFoundError(f"Invalid keyId {key_ref}")
-        if key_ref.startswith("arn:") and parse_kms_arn(key_ref).resource.startswith(ALIAS_PREFIX):
-            raise InvalidArnError(f"Invalid arn {key_ref}")
+        is_arn = key_ref.startswith("arn:")
+        if (parse_kms_arn(key_ref).resource if is_arn else key_ref).startswith(ALIAS_PREFIX):
+            raise InvalidArnError("Key Aliases are not supported for this operation.")
         return self.resolve(call, key_ref)
 
     def require_allowed(self, call: Call, resource_account: AccountId, resource_arn: str) -> None:
@@ -135,8 +134,8 @@ class RegionRoom:
         arn = key_arn(self.region, account, KeyId(key_id))
         # Leave is asked before the look: in another account, what exists and what does not look the same.
         self.require_allowed(call, account, arn)
-        if KEY_ID_PATTERN.fullmatch(key_id) is None:
-            raise NotFoundError(f"Invalid keyId {key_id}")
+        if KEY_ID_PATTERN.fullmatch(key_id.lower()) is None:
+            raise NotFoundError(f"Invalid keyId '{key_id}'")
         key = self.keys.snapshot().keys.get(KeyId(key_id))
         if key is None or key.account != account:
             raise NotFoundError(f"Key '{arn}' does not exist")

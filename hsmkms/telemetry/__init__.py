@@ -1,1 +1,1 @@
-"""Counters and latencies, kept by each worker and shown by ``frontends/ops``; built with the bench's numbers."""
+"""Counters and latencies, kept by each worker and shown by ``frontends/ops``; built later."""

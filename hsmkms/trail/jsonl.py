@@ -35,7 +35,9 @@ class JsonlTrail:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         started = clock.now().strftime("%Y%m%dT%H%M%S.%fZ")
         self.path = directory / f"{started}-{os.getpid()}.jsonl"
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = os.open(
+            self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
         self._clock = clock
         self._lock = threading.Lock()
         self._length = 0

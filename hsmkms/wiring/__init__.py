@@ -1,1 +1,1 @@
-"""The only place that builds real objects: everything, or the stores alone (which need no PIN and no module)."""
+"""The only place that builds real objects: everything, or the stores alone, which need no PIN."""

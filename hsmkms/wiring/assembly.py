@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hsmkms.config import RegionSettings, Settings, apply_module_environment, read_pin
-from hsmkms.frontends.aws import AwsDoor
+from hsmkms.frontends.aws.door import AwsDoor
 from hsmkms.frontends.ops import HealthPages
 from hsmkms.hsm import Modules, TokenHsm
 from hsmkms.model.names import Region

@@ -138,4 +138,3 @@ def _root_access_key(
 def _require_ready(region: Region, readiness: Readiness) -> None:
     if readiness.state is not ReadinessState.READY:
         raise PreparationError(f"region {region}: {readiness.reason}")
-

@@ -46,7 +46,7 @@ async def perform(
     try:
         return await _run_on(lane, work, deadline_seconds)
     except (NotBegunSignal, _PastDeadlineSignal) as signal:
-        # The verb's own record was not written, or says later how it ended; this one says what the caller saw.
+        # The verb left no record, or will leave one of how it ended; this one says what the caller saw.
         refusal = ThrottlingError() if isinstance(signal, NotBegunSignal) else DependencyTimeoutError()
         kms.record_refusal(call, refusal, code_of)
         raise refusal from None

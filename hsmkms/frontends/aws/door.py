@@ -60,13 +60,13 @@ class AwsDoor:
         speaks_kms = _TARGET_HEADER in request.headers
         try:
             if request.method != "POST" or request.raw_path != b"/":
-                raise MalformedHttpError("This service answers POST / only.")  # noqa: TRY301
+                raise MalformedHttpError("This service answers POST / only.")
             if speaks_kms:
                 return await self._answer_kms(request, peer, request_id)
             return self._answer_sts(request, peer, request_id)
         except KmsError as refusal:
             return self.refuse(request, refusal, request_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged whole; the caller learns the request id alone
             _log.exception("internal_error", request_id=request_id)
             return self.refuse(request, None, request_id)
 

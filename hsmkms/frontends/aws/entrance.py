@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Final
 
 from hsmkms.authn import (
     SignatureClaim,
@@ -18,8 +17,6 @@ from hsmkms.errors import UnrecognizedCredentialsError
 from hsmkms.model.identities import Caller
 from hsmkms.model.names import Region
 from hsmkms.service.identities import Identities
-
-_SESSION_TOKEN: Final = b"x-amz-security-token"
 
 
 def authenticate(
@@ -39,7 +36,7 @@ def authenticate(
     claim = read_claim(request)
     require_scope(claim, regions=regions, service=service)
     require_fresh(claim, now)
-    if _SESSION_TOKEN in request.headers:
+    if claim.session_token_present:
         # Temporary credentials are not issued yet, so nobody's session token can be a good one.
         raise UnrecognizedCredentialsError
     caller, signing_key = identities.signing_key(claim.access_key_id, claim.date, claim.region, service)

@@ -43,9 +43,9 @@ class Shape(ABC):
             MalformedRequestError: another JSON type; AWS finds that before it looks at any limit.
         """
 
-    @abstractmethod
-    def broken_limits(self, value: object) -> Iterator[str]:
+    def broken_limits(self, value: object) -> Iterator[str]:  # noqa: ARG002
         """AWS's sentence for each limit that a value of the right type breaks."""
+        return iter(())
 
     def violations(self, value: object, path: str) -> Iterator[str]:
         """AWS's words, with value and path, for everything that is wrong with a value of the right type."""
@@ -165,10 +165,6 @@ class Flag(Shape):
         if not isinstance(value, bool):
             # The article is AWS's: "an" for a string, "a" for a number.
             raise wrong_type(value, "an Boolean" if isinstance(value, str) else "a Boolean")
-
-    @override
-    def broken_limits(self, value: object) -> Iterator[str]:
-        return iter(())
 
 
 @dataclass(frozen=True, slots=True)

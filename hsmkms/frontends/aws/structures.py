@@ -124,10 +124,6 @@ class Structure(ComposedShape):
                 member.shape.require_type(given)
 
     @override
-    def broken_limits(self, value: object) -> Iterator[str]:
-        return iter(())
-
-    @override
     def violations(self, value: object, path: str) -> Iterator[str]:
         if not isinstance(value, Mapping):
             return

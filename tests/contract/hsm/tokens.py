@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,12 +80,12 @@ class Bench:
     def tokens_directory(self) -> Path:
         return self.directory / "tokens"
 
-    def hsm(self, pin: Pin = PIN, **changes: object) -> TokenHsm:
+    def hsm(self, pin: Pin = PIN, **changes: Any) -> TokenHsm:
         """A new ``TokenHsm``, not connected yet; ``changes`` to the settings."""
         settings = TokenSettings(**{**self.settings.model_dump(), **changes})
         return TokenHsm(settings, pin, self.modules, self.clock)
 
-    def ready(self, **changes: object) -> TokenHsm:
+    def ready(self, **changes: Any) -> TokenHsm:
         """A connected one."""
         hsm = self.hsm(**changes)
         hsm.connect()

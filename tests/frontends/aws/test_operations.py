@@ -582,6 +582,11 @@ def test_every_operation_of_aws_is_built_or_refused(service_model: ServiceModel)
     assert not set(OPERATIONS) & UNBUILT
 
 
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_an_operation_that_is_built_is_found(name: str) -> None:
+    assert find_operation(name).name == name
+
+
 @pytest.mark.parametrize("name", sorted(UNBUILT))
 def test_an_operation_that_is_not_built_is_refused_by_name(name: str) -> None:
     with pytest.raises(UnsupportedOperationError, match=rf"^{name} is not supported by this service\.$"):

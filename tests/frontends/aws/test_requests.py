@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hsmkms.errors import KmsError, MalformedRequestError, ValidationError
 from hsmkms.frontends.aws.operations import OPERATIONS
 from hsmkms.frontends.aws.requests import WireModel
-from hsmkms.frontends.aws.structures import members_of
+from hsmkms.frontends.aws.structures import members_of, refused
 from hsmkms.frontends.aws.wire import read_request, recorded_parameters
 
 KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -580,6 +580,18 @@ def test_any_body_is_a_request_or_refused_in_words(data: st.DataObject, name: st
         assert isinstance(request, operation.request)
         json.dumps(recorded_parameters(operation, request))
     assert refused_in_words != "The request does not satisfy the constraints of the operation."
+
+
+def test_a_refusal_stands_even_when_no_words_are_found() -> None:
+    assert str(refused(iter(()))) == "The request does not satisfy the constraints of the operation."
+
+
+def test_a_member_without_a_shape_is_a_mistake_of_ours() -> None:
+    class Shapeless(WireModel):
+        key_id: str
+
+    with pytest.raises(TypeError, match="has no shape"):
+        members_of(Shapeless)
 
 
 # --- The record ----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 from botocore.auth import SigV4Auth  # type: ignore[import-untyped]  # botocore ships no types
 from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 from botocore.credentials import Credentials  # type: ignore[import-untyped]
-from hypothesis import assume, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hsmkms.authn import (
@@ -186,6 +186,7 @@ unsigned_requests = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(unsigned_requests)
 def test_any_request_that_botocore_signs_is_taken(unsigned: Unsigned) -> None:
     verify(sign(unsigned), secret=unsigned.secret, now=unsigned.at)
@@ -208,7 +209,7 @@ def changed(request: WireRequest, claim: SignatureClaim, what: str, header: str)
     flipped = ("1" if claim.signature[0] == "0" else "0") + claim.signature[1:]
     without = {name: value for name, value in request.headers.items() if name != header.encode()}
     names = ";".join(claim.signed_headers)
-    fewer = ";".join(name for name in claim.signed_headers if name != header) or "x"
+    fewer = ";".join(name for name in claim.signed_headers if name != header)
     return {
         "method": lambda: replace(request, method="PUT" if request.method == "GET" else "GET"),
         "path": lambda: replace(request, raw_path=request.raw_path + b"x"),
@@ -251,12 +252,13 @@ def changed(request: WireRequest, claim: SignatureClaim, what: str, header: str)
         )
     ],
 )
+@settings(max_examples=30, deadline=None)
 @given(unsigned=unsigned_requests, pick=st.integers(min_value=0, max_value=10))
 def test_any_single_change_after_signing_is_refused(what: str, unsigned: Unsigned, pick: int) -> None:
     request = sign(unsigned)
     claim = verify(request, secret=unsigned.secret, now=unsigned.at)
     header = claim.signed_headers[pick % len(claim.signed_headers)]
     tampered = changed(request, claim, what, header)
-    assume(tampered != request)
+    assert tampered != request
     with pytest.raises(AuthenticationError):
         verify(tampered, secret=unsigned.secret, now=unsigned.at)

@@ -1,0 +1,22 @@
+"""SQL and nothing else: keys and counters of each region, and the directory of identities.
+
+Described in ``docs/formats/store.md``. ``migrate`` runs once before any worker; the three stores implement
+``hsmkms.ports.store``.
+"""
+
+from hsmkms.store.counters import SqliteInvocationStore
+from hsmkms.store.directory import SqliteDirectory
+from hsmkms.store.keys import SqliteKeyStore
+from hsmkms.store.schema import StoreVersionError, migrate, require_migrated, store_versions
+from hsmkms.store.settings import StoreSettings
+
+__all__ = [
+    "SqliteDirectory",
+    "SqliteInvocationStore",
+    "SqliteKeyStore",
+    "StoreSettings",
+    "StoreVersionError",
+    "migrate",
+    "require_migrated",
+    "store_versions",
+]

@@ -1,0 +1,164 @@
+"""What ``doctor`` looks at: stores, tokens, probes, and the objects in the tokens against the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hsmkms.config import Settings
+from hsmkms.errors import KmsError
+from hsmkms.hsm import TokenHsm
+from hsmkms.model.names import MaterialId, Region
+from hsmkms.ports.hsm import ReadinessState
+from hsmkms.store import (
+    SqliteInvocationStore,
+    SqliteKeyStore,
+    StoreVersionError,
+    require_migrated,
+    store_versions,
+)
+from hsmkms.wiring.assembly import Tokens, build_tokens
+
+
+@dataclass
+class Examination:
+    """What was found.
+
+    Attributes:
+        members: everything, as JSON members.
+        problems: what is wrong, one sentence each, for the operator.
+    """
+
+    members: dict[str, object] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def examine(settings: Settings) -> Examination:
+    """Look at everything; changes nothing. Reads the whole of every token once.
+
+    Raises:
+        ConfigError: a PIN cannot be read.
+    """
+    found = Examination()
+    stores_fit = _examine_stores(settings, found)
+    tokens = build_tokens(settings)
+    regions: dict[str, object] = {}
+    for region, hsm in tokens.hsms.items():
+        try:
+            regions[region] = _examine_region(settings, region, hsm, tokens, found, stores_fit=stores_fit)
+        except KmsError as error:
+            found.problems.append(f"region {region}: {error}")
+    found.members["regions"] = regions
+    if stores_fit:
+        _examine_identities(tokens, found)
+    found.members["problems"] = found.problems
+    return found
+
+
+def _examine_stores(settings: Settings, found: Examination) -> bool:
+    try:
+        require_migrated(settings.store, tuple(settings.regions))
+    except (StoreVersionError, KmsError) as error:
+        found.problems.append(str(error))
+        return False
+    found.members["stores"] = {
+        name: {"version": version, "wanted": wanted}
+        for name, (version, wanted) in store_versions(settings.store, tuple(settings.regions)).items()
+    }
+    return True
+
+
+def _examine_region(
+    settings: Settings, region: Region, hsm: TokenHsm, tokens: Tokens, found: Examination, *, stores_fit: bool
+) -> dict[str, object]:
+    readiness = hsm.connect()
+    members: dict[str, object] = {
+        "state": readiness.state.value,
+        "reason": readiness.reason,
+        "profile": settings.regions[region].profile,
+        "calls": hsm.call_style.value,
+    }
+    report = hsm.probe_report
+    if report is not None:
+        members["probe"] = [
+            {
+                "name": result.name,
+                "passed": result.passed,
+                "required": result.required,
+                "detail": result.detail,
+            }
+            for result in report.results
+        ]
+        members["wraps_data_keys"] = report.wraps_data_keys
+    if readiness.state is not ReadinessState.READY:
+        found.problems.append(f"region {region}: {readiness.reason}")
+        return members
+    facts = hsm.facts()
+    members["token"] = {
+        "label": facts.label,
+        "serial": facts.serial,
+        "manufacturer": facts.manufacturer,
+        "model": facts.model,
+        "firmware": facts.firmware,
+        "identity": hsm.identity_id.hex() if hsm.identity_id else None,
+        "max_sessions": facts.max_sessions,
+        "free_private_memory": facts.free_private_memory,
+        "mechanisms": {name: list(flags) for name, flags in facts.mechanisms.items()},
+    }
+    if stores_fit:
+        members["objects"] = _examine_objects(settings, region, hsm, tokens, found)
+    return members
+
+
+def _examine_objects(
+    settings: Settings, region: Region, hsm: TokenHsm, tokens: Tokens, found: Examination
+) -> dict[str, object]:
+    store = SqliteKeyStore(settings.store, region)
+    enabled = [version for key in store.snapshot().keys.values() for version in key.versions]
+    pending = [version.material_id for version in store.pending_keys(tokens.clock.now())]
+    inventory = hsm.inventory([*enabled, *pending])
+    # A version under way may or may not have its object yet; the sweep looks after it.
+    missing = [material_id for material_id in inventory.missing if material_id not in pending]
+    faults = {facts.material_id.hex(): list(facts.faults) for facts in inventory.objects if facts.faults}
+    for what, material_ids in (
+        ("the token lacks the object of version", missing),
+        ("the token holds an object without a row: version", inventory.unknown),
+        ("two objects in the token bear the id of version", inventory.duplicate),
+    ):
+        found.problems += [f"region {region}: {what} {material_id.hex()}" for material_id in material_ids]
+    found.problems += [
+        f"region {region}: the object of version {material_id} has wrong attributes: {', '.join(names)}"
+        for material_id, names in faults.items()
+    ]
+    reserved = SqliteInvocationStore(settings.store, region).reserved()
+    return {
+        "rows": len(enabled),
+        "objects": len(inventory.objects),
+        "pending": _hexes(pending),
+        "missing": _hexes(missing),
+        "unknown": _hexes(inventory.unknown),
+        "duplicate": _hexes(inventory.duplicate),
+        "faults": faults,
+        "most_encryptions_reserved": max(reserved.values(), default=0),
+    }
+
+
+def _examine_identities(tokens: Tokens, found: Examination) -> None:
+    copies = tokens.directory.sealed_directory_keys()
+    missing = sorted(tokens.hsms.keys() - copies.keys())
+    found.problems += [
+        f"region {region}: cannot open the identity store: run `hsmkms init`" for region in missing
+    ]
+    try:
+        tokens.identities.unlock()
+    except KmsError as error:
+        found.problems.append(str(error))
+    found.members["identities"] = {
+        "accounts": len(tokens.directory.accounts()),
+        "access_keys": len(tokens.directory.snapshot().access_keys),
+        "regions_that_open_it": sorted(copies),
+    }
+
+
+def _hexes(material_ids: Sequence[MaterialId]) -> list[str]:
+    return [material_id.hex() for material_id in material_ids]

@@ -1,0 +1,488 @@
+"""What the token room does when the token fails, on SoftHSM behind the fault shim."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from pkcs11 import Attribute
+
+from hsmkms.errors import (
+    CiphertextError,
+    KeyUnavailableError,
+    KmsError,
+    LimitExceededError,
+    ServiceFaultError,
+    ThrottlingError,
+)
+from hsmkms.formats.aad import check_value_aad
+from hsmkms.formats.blob import Sealed
+from hsmkms.formats.sealed import serialize_sealed
+from hsmkms.hsm import Pin, TokenHsm, TokenRefusedError
+from hsmkms.hsm.materials import CHECK_CONSTANT
+from hsmkms.hsm.sealing import seal
+from hsmkms.hsm.usages import ObjectName, Purpose, generation_template
+from hsmkms.model.keys import KeyVersion, VersionState
+from hsmkms.model.names import KeyId, MaterialId
+from hsmkms.ports.hsm import ReadinessState
+from tests.contract.hsm.tokens import Bench, new_version
+from tests.faultshim import FaultShim
+
+AAD = bytes(68)
+KEY_ID = KeyId(str(uuid.UUID(int=1)))
+
+GENERAL_ERROR, FUNCTION_FAILED, DEVICE_ERROR, DEVICE_MEMORY = 0x05, 0x06, 0x30, 0x31
+FUNCTION_NOT_SUPPORTED, SESSION_COUNT, PIN_LOCKED = 0x54, 0xB1, 0xA4
+
+
+@pytest.fixture
+def shim(faulty: Bench) -> FaultShim:
+    assert faulty.shim is not None
+    return faulty.shim
+
+
+def materials(hsm: TokenHsm) -> set[bytes]:
+    return {material.material_id for material in hsm.list_materials()}
+
+
+def together(count: int, act: Callable[[int], object]) -> list[object]:
+    """Run it in ``count`` threads that begin at the same moment; their results or exceptions."""
+    start = threading.Barrier(count)
+
+    def one(number: int) -> object:
+        start.wait()
+        try:
+            return act(number)
+        except KmsError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+# --- sessions ----------------------------------------------------------------------------------------------
+
+
+def test_n_threads_use_n_sessions(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready(sessions=6)
+    version = new_version(hsm, KEY_ID)
+    before = shim.encrypting_sessions()
+    shim.delay("C_Encrypt", 150)
+    together(6, lambda _: hsm.seal(version, AAD, b"x"))
+    # The session that made the version had encrypted its check value already.
+    assert shim.encrypting_sessions() - before == 5
+    assert shim.most_sessions() == 7  # and the anchor
+
+
+def test_waits_for_a_session_a_bounded_time_and_sheds_beyond(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready(sessions=2, max_waiters=1, session_wait_seconds=0.2)
+    version = new_version(hsm, KEY_ID)
+    shim.hang("C_Encrypt")
+    with ThreadPoolExecutor(2) as hung:
+        stuck = [hung.submit(hsm.seal, version, AAD, b"x") for _ in range(2)]
+        while hsm.sessions_lent < 2 or shim.calls("C_Encrypt") < 3:
+            pass
+        outcomes = together(3, lambda _: hsm.seal(version, AAD, b"x"))
+        assert [type(outcome) for outcome in outcomes] == [ThrottlingError] * 3
+        assert hsm.readiness().state is ReadinessState.READY
+        shim.clear()
+        assert [hsm.open(version, AAD, one.result()) for one in stuck] == [b"x", b"x"]
+    assert hsm.sessions_lent == 0
+
+
+def test_eight_threads_of_mixed_work_meet_no_error(faulty: Bench) -> None:
+    hsm = faulty.ready(sessions=4, session_wait_seconds=10)
+    versions = [new_version(hsm, KEY_ID) for _ in range(3)]
+
+    def work(number: int) -> int:
+        version = versions[number % 3]
+        for turn in range(60):
+            assert hsm.open(version, AAD, hsm.seal(version, AAD, b"x" * (turn + 1))) == b"x" * (turn + 1)
+            data_key, sealed = hsm.seal_new_data_key(version, AAD, 32)
+            assert hsm.open(version, AAD, sealed) == data_key
+            assert len(hsm.unwrap_data_key(hsm.wrap_new_data_key(32))) == 32
+            assert len(hsm.random(24)) == 24
+            with pytest.raises(CiphertextError):
+                hsm.open(version, AAD[1:], sealed)
+            if turn % 20 == 0:
+                another = new_version(hsm, KEY_ID)
+                assert hsm.open(another, AAD, hsm.seal(another, AAD, b"y")) == b"y"
+                hsm.destroy_material(another.material_id)
+        return number
+
+    assert together(8, work) == list(range(8))
+    assert materials(hsm) == {version.material_id for version in versions}
+
+
+def test_a_session_is_lost_and_nobody_notices(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    for code in (0xB3, 0xB0, 0x90, GENERAL_ERROR, DEVICE_ERROR):
+        shim.clear()
+        shim.fail("C_EncryptInit", code, count=1)
+        assert hsm.open(version, AAD, hsm.seal(version, AAD, b"x")) == b"x"
+    assert hsm.readiness().state is ReadinessState.READY
+
+
+def test_a_fault_of_the_token_is_a_fault_and_costs_only_its_session(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    shim.fail("C_EncryptInit", FUNCTION_NOT_SUPPORTED, count=1)
+    with pytest.raises(ServiceFaultError) as fault:
+        hsm.seal(version, AAD, b"x")
+    assert "CKR" not in str(fault.value)
+    hsm.seal(version, AAD, b"x")
+
+
+def test_a_token_with_few_sessions_is_served_with_those(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    shim.fail("C_OpenSession", SESSION_COUNT)
+    shim.delay("C_Encrypt", 20)
+    outcomes = together(6, lambda _: hsm.seal(version, AAD, b"x"))
+    assert {type(outcome) for outcome in outcomes} == {Sealed}
+    assert hsm.readiness().state is ReadinessState.READY
+
+
+# --- login -------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_pin_is_tried_once_whoever_asks(faulty: Bench, shim: FaultShim) -> None:
+    before = shim.calls("C_Login")
+    hsm = faulty.hsm(Pin("wrong-0000"))
+    assert hsm.connect().state is ReadinessState.REFUSED
+    for _ in range(3):
+        assert hsm.connect().state is ReadinessState.REFUSED
+        assert hsm.tend().state is ReadinessState.REFUSED
+    with pytest.raises(TokenRefusedError, match="CKR_PIN_INCORRECT"):
+        hsm.require_ready()
+    with pytest.raises(KeyUnavailableError):
+        hsm.random(1)
+    # Another worker: the marker stops it, even with the right PIN, until an operator has looked.
+    marker = faulty.settings.pin_refused_marker
+    assert marker is not None
+    for pin in (Pin("wrong-0000"), Pin("user-1234")):
+        another = faulty.hsm(pin)
+        assert another.connect().state is ReadinessState.REFUSED
+        assert str(marker) in another.readiness().reason
+    assert shim.calls("C_Login") - before == 1
+    marker.unlink()
+    assert faulty.hsm().connect().state is ReadinessState.READY
+
+
+def test_many_workers_spend_one_try_together(faulty: Bench, shim: FaultShim) -> None:
+    before = shim.calls("C_Login")
+    hsms = [faulty.hsm(Pin("wrong-0000")) for _ in range(6)]
+    together(6, lambda number: hsms[number].connect())
+    assert {hsm.readiness().state for hsm in hsms} == {ReadinessState.REFUSED}
+    assert shim.calls("C_Login") - before == 1
+
+
+def test_a_locked_pin_stops_for_good(faulty: Bench, shim: FaultShim) -> None:
+    shim.fail("C_Login", PIN_LOCKED)
+    hsm = faulty.hsm(pin_refused_marker=None)
+    assert hsm.connect().state is ReadinessState.REFUSED
+    shim.clear()
+    assert hsm.tend().state is ReadinessState.REFUSED
+
+
+def test_no_pin_is_tried_where_no_marker_can_be_written(faulty: Bench, shim: FaultShim) -> None:
+    before = shim.calls("C_Login")
+    hsm = faulty.hsm(pin_refused_marker=faulty.directory / "nowhere" / "marker")
+    assert hsm.connect().state is ReadinessState.AWAY
+    assert shim.calls("C_Login") == before
+
+
+def test_a_failed_connection_leaves_no_session(faulty: Bench, shim: FaultShim) -> None:
+    before = shim.open_sessions()
+    faulty.hsm(Pin("wrong-0000")).connect()
+    assert shim.open_sessions() == before
+
+
+# --- away and back -----------------------------------------------------------------------------------------
+
+
+def test_dropped_sessions_are_survived_without_an_operator(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    sealed = hsm.seal(version, AAD, b"x")
+    shim.drop_sessions()
+    with pytest.raises(KeyUnavailableError):
+        hsm.open(version, AAD, sealed)
+    assert hsm.readiness().state is ReadinessState.AWAY
+    assert hsm.tend().state is ReadinessState.READY
+    assert hsm.open(version, AAD, sealed) == b"x"
+    assert hsm.open_secret(b"l", hsm.seal_secret(b"l", b"s")) == b"s"
+    assert hsm.unwrap_data_key(hsm.wrap_new_data_key(16))
+
+
+def test_an_idle_token_that_dropped_its_sessions_is_found_by_the_heartbeat(
+    faulty: Bench, shim: FaultShim
+) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    shim.drop_sessions()
+    faulty.clock.ahead_seconds += 5
+    assert hsm.tend().state is ReadinessState.READY
+    hsm.seal(version, AAD, b"x")
+
+
+def test_a_token_that_is_gone_comes_back_by_itself(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    sealed = hsm.seal(version, AAD, b"x")
+    shim.gone()
+    for act in (
+        lambda: hsm.open(version, AAD, sealed),
+        lambda: hsm.seal(version, AAD, b"x"),
+        lambda: hsm.random(1),
+        lambda: hsm.create_material(KEY_ID, MaterialId(os.urandom(16))),
+        lambda: hsm.destroy_material(version.material_id),
+        hsm.list_materials,
+    ):
+        with pytest.raises(KeyUnavailableError):
+            act()
+    for _ in range(3):
+        faulty.clock.ahead_seconds += 1
+        assert hsm.tend().state is ReadinessState.AWAY
+    shim.back()
+    assert hsm.tend().state is ReadinessState.READY
+    assert hsm.open(version, AAD, sealed) == b"x"
+    assert materials(hsm) == {version.material_id}
+
+
+def test_a_token_that_is_away_at_the_start_is_waited_for(faulty: Bench, shim: FaultShim) -> None:
+    shim.gone()
+    hsm = faulty.hsm()
+    assert hsm.connect().state is ReadinessState.AWAY
+    with pytest.raises(TokenRefusedError, match="does not see"):
+        hsm.require_ready()
+    shim.back()
+    assert hsm.tend().state is ReadinessState.READY
+
+
+def test_a_login_of_before_never_lends_its_handles(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    hsm.seal(version, AAD, b"x")
+    old = hsm._connection.link
+    shim.drop_sessions()
+    faulty.clock.ahead_seconds += 5
+    hsm.tend()
+    new = hsm._connection.link
+    assert new.generation == old.generation + 1
+    encryptions = shim.calls("C_EncryptInit")
+    with new.pool.borrow() as session, pytest.raises(KeyUnavailableError):
+        old.handles.get(session, session.generation, version.material_id)
+    stale = old.handles._known[version.material_id]
+    new.handles.add(stale)
+    with pytest.raises(KeyUnavailableError):
+        hsm.seal(version, AAD, b"x")
+    assert shim.calls("C_EncryptInit") == encryptions
+
+
+# --- bad ciphertext ----------------------------------------------------------------------------------------
+
+
+def test_a_flood_of_bad_ciphertext_costs_no_session_and_one_canary_a_second(
+    faulty: Bench, shim: FaultShim
+) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    sealed = hsm.seal(version, AAD, b"x")
+    bad = Sealed(sealed.iv, sealed.ciphertext[:-1] + bytes([sealed.ciphertext[-1] ^ 1]))
+    opened, closed, logins = (shim.calls(name) for name in ("C_OpenSession", "C_CloseSession", "C_Login"))
+    canaries = hsm._connection.vitality.canaries
+    for _ in range(4):
+        faulty.clock.ahead_seconds += 1.01
+        for _ in range(300):
+            with pytest.raises(CiphertextError):
+                hsm.open(version, AAD, bad)
+        assert hsm.tend().state is ReadinessState.READY
+    assert hsm._connection.vitality.canaries - canaries <= 4
+    assert [shim.calls(name) for name in ("C_OpenSession", "C_CloseSession", "C_Login")] == [
+        opened,
+        closed,
+        logins,
+    ]
+    assert hsm.open(version, AAD, sealed) == b"x"
+
+
+def test_a_token_that_fails_never_calls_good_ciphertext_bad(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    sealed = hsm.seal(version, AAD, b"x")
+    shim.fail("C_Decrypt", GENERAL_ERROR)
+    faulty.clock.ahead_seconds += 2
+    with pytest.raises(KeyUnavailableError):
+        hsm.open(version, AAD, sealed)
+    assert hsm.readiness().state is ReadinessState.AWAY
+    faulty.clock.ahead_seconds += 2
+    assert hsm.tend().state is ReadinessState.AWAY
+    shim.clear()
+    assert hsm.tend().state is ReadinessState.READY
+    assert hsm.open(version, AAD, sealed) == b"x"
+
+
+def test_a_token_that_dies_under_its_first_probe_is_not_shut_out(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.hsm()
+    shim.fail("C_Decrypt", GENERAL_ERROR, count=4)
+    shim.fail(
+        "C_FindObjectsInit", DEVICE_ERROR, first=2, count=1
+    )  # the second asks whether it is still there
+    assert hsm.connect().state is ReadinessState.AWAY
+    shim.clear()
+    assert hsm.tend().state is ReadinessState.READY
+
+
+# --- making and losing objects -----------------------------------------------------------------------------
+
+
+def test_a_full_token_says_so_and_keeps_nothing(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    shim.fail("C_GenerateKey", DEVICE_MEMORY)
+    with pytest.raises(LimitExceededError):
+        hsm.create_material(KEY_ID, MaterialId(os.urandom(16)))
+    shim.clear()
+    hsm.tend()
+    assert materials(hsm) == set()
+    hsm.create_material(KEY_ID, MaterialId(os.urandom(16)))
+
+
+@pytest.mark.parametrize("code", [GENERAL_ERROR, FUNCTION_NOT_SUPPORTED])
+@pytest.mark.parametrize(
+    "function",
+    ["C_GenerateKey", "C_GetAttributeValue", "C_GenerateRandom", "C_EncryptInit", "C_Encrypt", "C_Decrypt"],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_creation_that_fails_leaves_nothing(
+    faulty: Bench, shim: FaultShim, function: str, code: int, count: int
+) -> None:
+    hsm = faulty.ready()
+    shim.fail(function, code, count=count)
+    material_id = MaterialId(os.urandom(16))
+    try:
+        hsm.create_material(KEY_ID, material_id)
+        expected = {material_id}  # another try mended it
+    except (KeyUnavailableError, ServiceFaultError):
+        expected = set()
+    shim.clear()
+    faulty.clock.ahead_seconds += 2
+    assert hsm.tend().state is ReadinessState.READY
+    assert materials(hsm) == expected
+
+
+def test_an_object_that_vanished_is_unavailable_and_the_token_is_not(faulty: Bench) -> None:
+    hsm, another = faulty.ready(), faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    hsm.seal(version, AAD, b"x")
+    another.destroy_material(version.material_id)
+    with pytest.raises(KeyUnavailableError):
+        hsm.seal(version, AAD, b"x")
+    assert hsm.readiness().state is ReadinessState.READY
+
+
+def test_another_key_under_the_same_id_never_encrypts(faulty: Bench, shim: FaultShim) -> None:
+    hsm, another = faulty.ready(), faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    hsm.seal(version, AAD, b"x")
+    another.destroy_material(version.material_id)
+    impostor = new_version(another, KEY_ID, version.material_id)
+    encryptions = shim.calls("C_Encrypt")
+    with pytest.raises(KeyUnavailableError):
+        hsm.seal(version, AAD, b"x")
+    with pytest.raises(KeyUnavailableError):
+        faulty.ready().seal_new_data_key(version, AAD, 32)
+    probes = 3  # the new connection's own
+    assert shim.calls("C_Encrypt") - encryptions == probes
+    hsm.seal(impostor, AAD, b"x")
+
+
+@pytest.mark.parametrize("check_value", [b"", b"\1\14" + bytes(12 + 37), b"\2"])
+def test_a_row_with_a_wrong_check_value_never_encrypts(faulty: Bench, check_value: bytes) -> None:
+    version = replace(new_version(faulty.ready(), KEY_ID), check_value=check_value)
+    with pytest.raises(KeyUnavailableError):
+        faulty.ready().seal(version, AAD, b"x")
+
+
+def test_two_objects_under_one_id_are_used_neither(faulty: Bench) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    faulty.ready().create_material(KEY_ID, version.material_id)
+    with pytest.raises(KeyUnavailableError):
+        faulty.ready().seal(version, AAD, b"x")
+    assert faulty.ready().inventory([version.material_id]).duplicate == [version.material_id]
+
+
+def test_an_object_that_can_do_too_much_never_serves(faulty: Bench) -> None:
+    """A master key's object with a right to wrap, made by someone else under our label."""
+    hsm = faulty.ready()
+    link = hsm._connection.link
+    material_id = MaterialId(os.urandom(16))
+    name = ObjectName(Purpose.CMK, KEY_ID)
+    template = {**generation_template(name, material_id, link.pool.profile), Attribute.WRAP: True}
+    with link.pool.borrow() as session:
+        number = session.generate_key(template)
+        aad = check_value_aad(KEY_ID, material_id, 12)
+        check_value = serialize_sealed(seal(session, link.pool.profile, number, aad, CHECK_CONSTANT))
+    version = KeyVersion(KEY_ID, material_id, VersionState.ENABLED, check_value, faulty.clock.now())
+    with pytest.raises(KeyUnavailableError):
+        hsm.seal(version, AAD, b"x")
+    (facts,) = hsm.inventory([]).objects
+    assert facts.faults == ["WRAP"]
+
+
+def test_a_hung_call_is_written_off_and_never_closed(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready(sessions=2)
+    version = new_version(hsm, KEY_ID)
+    shim.hang("C_Encrypt", count=1)
+    with ThreadPoolExecutor(1) as hung:
+        stuck = hung.submit(hsm.seal, version, AAD, b"x")
+        while not hsm.sessions_lent:
+            pass
+        hsm.seal(version, AAD, b"x")
+        faulty.clock.ahead_seconds += 5
+        assert hsm.tend().state is ReadinessState.READY
+        assert hsm.sessions_lent == 1
+        shim.clear()
+        assert hsm.open(version, AAD, stuck.result()) == b"x"
+
+
+# --- secrets at the boundary -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [16, 32])
+def test_making_a_wrapped_data_key_never_brings_it_out(faulty: Bench, shim: FaultShim, length: int) -> None:
+    hsm = faulty.ready()
+    before = len(shim.recorded())
+    wrapped = hsm.wrap_new_data_key(length)
+    crossed = shim.recorded()[before:]
+    data_key = hsm.unwrap_data_key(wrapped)
+    assert [function for function, _ in crossed] == ["C_WrapKey"]
+    assert all(data_key not in answer for _, answer in crossed)
+    assert ("C_GetAttributeValue", data_key) in shim.recorded()
+
+
+def test_no_session_object_is_left_by_the_wrap_circle(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    made, gone = (shim.calls(name) for name in ("C_GenerateKey", "C_DestroyObject"))
+    for _ in range(5):
+        hsm.unwrap_data_key(hsm.wrap_new_data_key(32))
+    shim.fail("C_WrapKey", FUNCTION_NOT_SUPPORTED, count=1)
+    with pytest.raises(ServiceFaultError):
+        hsm.wrap_new_data_key(32)
+    assert shim.calls("C_GenerateKey") - made == 6
+    assert shim.calls("C_DestroyObject") - gone == 11
+
+
+def test_iv_and_data_key_come_from_one_call(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    before = shim.calls("C_GenerateRandom")
+    hsm.seal_new_data_key(version, AAD, 32)
+    assert shim.calls("C_GenerateRandom") - before == 1
