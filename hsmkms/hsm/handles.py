@@ -116,6 +116,14 @@ class Handles:
         """Drop a handle, so that the next use searches the token."""
         self._known.pop(object_id, None)
 
+    def knows(self, object_id: bytes) -> bool:
+        """True when an object with this CKA_ID was found or made in this login."""
+        return object_id in self._known
+
+    def forget_miss(self, object_id: bytes) -> None:
+        """Let the next use search the token, although one has just found nothing."""
+        self._missed_at.pop(object_id, None)
+
     def get(self, session: CryptoSession, session_generation: int, object_id: bytes) -> Handle | None:
         """The handle of the object with a CKA_ID, from here or from the token; None: it is not there.
 

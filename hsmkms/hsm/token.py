@@ -210,6 +210,10 @@ class TokenHsm:
             raise
 
     def _create(self, session: PooledSession, link: Link, key_id: KeyId, material_id: MaterialId) -> bytes:
+        if link.handles.knows(material_id):
+            # Undoing a second object under the id would take the first one away too.
+            _log.error("token_object_exists", object_id=material_id.hex())
+            raise ServiceFaultError(_FAULT)
         try:
             handle, check_value = make_material(session, self._profile, key_id, material_id)
         except (CkrError, KmsError) as error:
@@ -238,6 +242,7 @@ class TokenHsm:
         self._run(material_id, self._destroy, material_id)
 
     def _destroy(self, session: PooledSession, link: Link, material_id: MaterialId) -> None:
+        link.handles.forget_miss(material_id)  # another process may have made it a moment ago
         handle = link.handles.get(session, session.generation, material_id)
         if handle is None:
             return

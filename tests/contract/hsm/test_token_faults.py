@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,6 +66,13 @@ def together(count: int, act: Callable[[int], object]) -> list[object]:
         return list(pool.map(one, range(count)))
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "waited ten seconds in vain"
+        time.sleep(0.005)
+
+
 # --- sessions ----------------------------------------------------------------------------------------------
 
 
@@ -82,11 +90,11 @@ def test_n_threads_use_n_sessions(faulty: Bench, shim: FaultShim) -> None:
 def test_waits_for_a_session_a_bounded_time_and_sheds_beyond(faulty: Bench, shim: FaultShim) -> None:
     hsm = faulty.ready(sessions=2, max_waiters=1, session_wait_seconds=0.2)
     version = new_version(hsm, KEY_ID)
+    encrypted = shim.calls("C_Encrypt")
     shim.hang("C_Encrypt")
     with ThreadPoolExecutor(2) as hung:
         stuck = [hung.submit(hsm.seal, version, AAD, b"x") for _ in range(2)]
-        while hsm.sessions_lent < 2 or shim.calls("C_Encrypt") < 3:
-            pass
+        wait_until(lambda: shim.calls("C_Encrypt") == encrypted + 2)
         outcomes = together(3, lambda _: hsm.seal(version, AAD, b"x"))
         assert [type(outcome) for outcome in outcomes] == [ThrottlingError] * 3
         assert hsm.readiness().state is ReadinessState.READY
@@ -322,7 +330,7 @@ def test_a_token_that_fails_never_calls_good_ciphertext_bad(faulty: Bench, shim:
     with pytest.raises(KeyUnavailableError):
         hsm.open(version, AAD, sealed)
     assert hsm.readiness().state is ReadinessState.AWAY
-    faulty.clock.ahead_seconds += 2
+    faulty.clock.ahead_seconds += 1
     assert hsm.tend().state is ReadinessState.AWAY
     shim.clear()
     assert hsm.tend().state is ReadinessState.READY
@@ -411,9 +419,12 @@ def test_a_row_with_a_wrong_check_value_never_encrypts(faulty: Bench, check_valu
 
 
 def test_two_objects_under_one_id_are_used_neither(faulty: Bench) -> None:
-    hsm = faulty.ready()
+    hsm, another = faulty.ready(), faulty.ready()
     version = new_version(hsm, KEY_ID)
-    faulty.ready().create_material(KEY_ID, version.material_id)
+    with pytest.raises(ServiceFaultError):
+        hsm.create_material(KEY_ID, version.material_id)
+    hsm.seal(version, AAD, b"x")
+    another.create_material(KEY_ID, version.material_id)
     with pytest.raises(KeyUnavailableError):
         faulty.ready().seal(version, AAD, b"x")
     assert faulty.ready().inventory([version.material_id]).duplicate == [version.material_id]
@@ -440,11 +451,11 @@ def test_an_object_that_can_do_too_much_never_serves(faulty: Bench) -> None:
 def test_a_hung_call_is_written_off_and_never_closed(faulty: Bench, shim: FaultShim) -> None:
     hsm = faulty.ready(sessions=2)
     version = new_version(hsm, KEY_ID)
+    encrypted = shim.calls("C_Encrypt")
     shim.hang("C_Encrypt", count=1)
     with ThreadPoolExecutor(1) as hung:
         stuck = hung.submit(hsm.seal, version, AAD, b"x")
-        while not hsm.sessions_lent:
-            pass
+        wait_until(lambda: shim.calls("C_Encrypt") > encrypted)
         hsm.seal(version, AAD, b"x")
         faulty.clock.ahead_seconds += 5
         assert hsm.tend().state is ReadinessState.READY

@@ -1,0 +1,95 @@
+"""What names a key, and what the caller learns of one that is not there or not the caller's."""
+
+from __future__ import annotations
+
+import pytest
+
+from hsmkms.errors import AccessDeniedError, InvalidArnError, NotFoundError
+from hsmkms.model.keys import Key
+from tests.unit.service.region import ACCOUNT, OTHER_ACCOUNT, REGION, RegionUnderTest, call
+
+ABSENT = "00000000-0000-4000-8000-000000000000"
+PREFIX = f"arn:aws:kms:{REGION}:{ACCOUNT}"
+
+
+@pytest.fixture
+def alias(region: RegionUnderTest, key: Key) -> str:
+    region.kms.create_alias(call("CreateAlias"), "alias/app", key.key_id)
+    return "alias/app"
+
+
+def test_id_arn_alias_and_alias_arn_name_the_same_key(region: RegionUnderTest, key: Key, alias: str) -> None:
+    for key_ref in (key.key_id, f"{PREFIX}:key/{key.key_id}", alias, f"{PREFIX}:{alias}"):
+        asked = call("DescribeKey")
+        assert region.kms.describe_key(asked, key_ref) == key
+        assert asked.resources == [f"{PREFIX}:key/{key.key_id}"]
+
+
+@pytest.mark.parametrize(
+    ("key_ref", "error", "message"),
+    [
+        pytest.param("nonsense", NotFoundError, "Invalid keyId 'nonsense'", id="no id at all"),
+        pytest.param(ABSENT, NotFoundError, f"Key '{PREFIX}:key/{ABSENT}' does not exist", id="absent id"),
+        pytest.param(
+            f"{PREFIX}:key/{ABSENT}",
+            NotFoundError,
+            f"Key '{PREFIX}:key/{ABSENT}' does not exist",
+            id="absent ARN",
+        ),
+        pytest.param(
+            "alias/none", NotFoundError, f"Alias {PREFIX}:alias/none is not found.", id="absent alias"
+        ),
+        pytest.param(
+            f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{ABSENT}",
+            NotFoundError,
+            "Invalid arn us-east-1",
+            id="ARN of another region",
+        ),
+        pytest.param(
+            "arn:aws:s3:::bucket", InvalidArnError, "Invalid arn arn:aws:s3:::bucket", id="other ARN"
+        ),
+    ],
+)
+def test_refuses_what_names_no_key_here(
+    region: RegionUnderTest, key_ref: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as refusal:
+        region.kms.describe_key(call("DescribeKey"), key_ref)
+    assert str(refusal.value) == message
+
+
+def test_another_account_learns_nothing(region: RegionUnderTest, key: Key, alias: str) -> None:
+    """What exists and what does not are refused in the same words, but for the name that was asked for."""
+    messages = set()
+    for resource in (f"key/{key.key_id}", f"key/{ABSENT}", alias, "alias/none", "key/nonsense"):
+        stranger = call("DescribeKey", OTHER_ACCOUNT)
+        with pytest.raises(AccessDeniedError) as refusal:
+            region.kms.describe_key(stranger, f"{PREFIX}:{resource}")
+        messages.add(str(refusal.value).replace(resource, "RESOURCE"))
+        assert stranger.resources == []
+    who = f"arn:aws:iam::{OTHER_ACCOUNT}:root"
+    assert messages == {
+        f"User: {who} is not authorized to perform: kms:DescribeKey on resource: {PREFIX}:RESOURCE "
+        "because no resource-based policy allows the kms:DescribeKey action"
+    }
+
+
+def test_another_accounts_plain_ids_and_aliases_are_its_own(
+    region: RegionUnderTest, key: Key, alias: str
+) -> None:
+    for key_ref in (key.key_id, alias):
+        with pytest.raises(NotFoundError):
+            region.kms.describe_key(call("DescribeKey", OTHER_ACCOUNT), key_ref)
+
+
+@pytest.mark.parametrize("form", ["alias/app", f"{PREFIX}:alias/app"])
+@pytest.mark.usefixtures("alias")
+def test_some_operations_take_no_alias(region: RegionUnderTest, form: str) -> None:
+    with pytest.raises(InvalidArnError, match=r"Key Aliases are not supported for this operation\."):
+        region.kms.disable_key(call("DisableKey"), form)
+
+
+def test_the_decision_is_noted_for_the_record(region: RegionUnderTest, key: Key) -> None:
+    asked = call("DescribeKey")
+    region.kms.describe_key(asked, key.key_id)
+    assert "caller's account" in str(asked.additional["decision"])
