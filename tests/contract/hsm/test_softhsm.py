@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,15 @@ def test_preparing_twice_changes_nothing(own: Bench) -> None:
     again = prepare_token(own.settings, PIN, own.modules, own.clock)
     assert again.made == ()
     assert own.ready(expected_identity=again.identity).readiness().state is ReadinessState.READY
+
+
+def test_preparing_many_times_at_once_makes_one_of_each(own: Bench) -> None:
+    settings = own.settings.model_copy(update={"token_label": "raced"})
+    initialize_softhsm_token(settings, SO_PIN, PIN, own.modules)
+    with ThreadPoolExecutor(4) as pool:
+        prepared = list(pool.map(lambda _: prepare_token(settings, PIN, own.modules, own.clock), range(4)))
+    assert len({one.identity for one in prepared}) == 1
+    own.ready(token_label="raced", expected_identity=prepared[0].identity)
 
 
 def test_a_token_that_lost_its_identity_gets_no_new_one(own: Bench) -> None:

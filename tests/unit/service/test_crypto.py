@@ -111,10 +111,11 @@ def test_another_accounts_blob_looks_like_nobodys(region: RegionUnderTest, key: 
         with pytest.raises(AccessDeniedError) as refusal:
             region.kms.decrypt(caller, blob, CONTEXT, key_ref=None, dry_run=False)
         messages.add(str(refusal.value))
-    assert messages == {
-        "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or "
-        "you are not allowed to access."
-    }
+    (message,) = messages
+    assert message == (
+        "The ciphertext refers to a customer master key that does not exist, does not exist in this region, "
+        "or you are not allowed to access."
+    )
 
 
 @pytest.mark.parametrize(

@@ -68,10 +68,11 @@ def test_another_account_learns_nothing(region: RegionUnderTest, key: Key, alias
         messages.add(str(refusal.value).replace(resource, "RESOURCE"))
         assert stranger.resources == []
     who = f"arn:aws:iam::{OTHER_ACCOUNT}:root"
-    assert messages == {
+    (message,) = messages
+    assert message == (
         f"User: {who} is not authorized to perform: kms:DescribeKey on resource: {PREFIX}:RESOURCE "
         "because no resource-based policy allows the kms:DescribeKey action"
-    }
+    )
 
 
 def test_another_accounts_plain_ids_and_aliases_are_its_own(
