@@ -9,7 +9,6 @@ from typing import Final
 import structlog
 
 from hsmkms.errors import KeyUnavailableError, ThrottlingError
-from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.handles import UNAVAILABLE
 from hsmkms.hsm.link import (
     Link,
@@ -25,7 +24,7 @@ from hsmkms.hsm.presence import fresh_process_sees_token
 from hsmkms.hsm.probe import ProbeReport
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CkrError
-from hsmkms.hsm.sessions import close_quietly, handle_of, open_session
+from hsmkms.hsm.sessions import close_quietly, control_session, open_session
 from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.vitality import TokenSickError, Vitality
 from hsmkms.ports.clock import Clock
@@ -155,7 +154,7 @@ class Connection:
             raise _UnseenError(f"{self.settings.module_path} does not see {self.settings.token_name}")
         anchor = open_session(token)
         try:
-            session = CryptoSession(module.functions, handle_of(anchor))
+            session = control_session(module, anchor, self.profile)
             log_in(session, self._pin, self.settings.pin_refused_marker, self._clock.now())
             self._generation += 1
             return establish_link(
@@ -209,7 +208,7 @@ class Connection:
             self._look_afresh()
 
     def _anchor_holds(self, link: Link) -> bool:
-        session = CryptoSession(link.pool.functions, handle_of(link.anchor))
+        session = control_session(link.module, link.anchor, self.profile)
         try:
             return session.is_logged_in()
         except CkrError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Protocol
 
 from hsmkms.formats.blob import MAX_PLAINTEXT_LENGTH, TAG_LENGTH
@@ -84,8 +85,23 @@ def _packed(template: Template) -> tuple[ctypes.Array[Attribute], list[object]]:
 class CryptoSession:
     """The calls of one session by its handle; not for two threads at once."""
 
-    def __init__(self, functions: FunctionList, handle: int, *, iv_bits: bool = True) -> None:
+    def __init__(
+        self,
+        functions: FunctionList,
+        handle: int,
+        *,
+        iv_bits: bool = True,
+        objects_lock: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Prepare the structures of a session.
+
+        Args:
+            iv_bits: whether ``ulIvBits`` is filled in.
+            objects_lock: held while objects are made, destroyed, searched or looked at, where the module
+                cannot do these at the same time.
+        """
         self.handle = handle
+        self._objects_lock = objects_lock or nullcontext()
         self._functions = functions
         self._buffer = ctypes.create_string_buffer(_BUFFER_LENGTH)
         self._buffer_address = ctypes.addressof(self._buffer)
@@ -166,13 +182,14 @@ class CryptoSession:
         attributes, _values = _packed(template)
         mechanism = Mechanism(CKM_AES_KEY_GEN, None, 0)
         handle = ctypes.c_ulong()
-        code = self._functions.C_GenerateKey(
-            self.handle,
-            ctypes.addressof(mechanism),
-            ctypes.addressof(attributes),
-            len(attributes),
-            ctypes.addressof(handle),
-        )
+        with self._objects_lock:
+            code = self._functions.C_GenerateKey(
+                self.handle,
+                ctypes.addressof(mechanism),
+                ctypes.addressof(attributes),
+                len(attributes),
+                ctypes.addressof(handle),
+            )
         if code:
             raise CkrError("C_GenerateKey", code)
         return handle.value
@@ -233,9 +250,10 @@ class CryptoSession:
             attribute.type = kind
             attribute.pValue = start + index * _ATTRIBUTE_LENGTH
             attribute.ulValueLen = _ATTRIBUTE_LENGTH
-        code = self._functions.C_GetAttributeValue(
-            self.handle, object_handle, ctypes.addressof(asked), len(kinds)
-        )
+        with self._objects_lock:
+            code = self._functions.C_GetAttributeValue(
+                self.handle, object_handle, ctypes.addressof(asked), len(kinds)
+            )
         if code and code not in _PARTLY_READ:
             raise CkrError("C_GetAttributeValue", code)
         return {
@@ -248,14 +266,17 @@ class CryptoSession:
     def find_objects(self, template: Template, limit: int | None = None) -> list[int]:
         """Handles of the objects that fit, at most ``limit``."""
         attributes, _values = _packed(template)
-        code = self._functions.C_FindObjectsInit(self.handle, ctypes.addressof(attributes), len(attributes))
-        if code:
-            raise CkrError("C_FindObjectsInit", code)
-        try:
-            return self._found(limit)
-        finally:
-            # Its answer adds nothing: a session that cannot end its search says so at the next call.
-            self._functions.C_FindObjectsFinal(self.handle)
+        with self._objects_lock:
+            code = self._functions.C_FindObjectsInit(
+                self.handle, ctypes.addressof(attributes), len(attributes)
+            )
+            if code:
+                raise CkrError("C_FindObjectsInit", code)
+            try:
+                return self._found(limit)
+            finally:
+                # Its answer adds nothing: a session that cannot end its search says so at the next call.
+                self._functions.C_FindObjectsFinal(self.handle)
 
     def _found(self, limit: int | None) -> list[int]:
         batch = (ctypes.c_ulong * _SEARCH_BATCH)()
@@ -289,7 +310,8 @@ class CryptoSession:
 
     def destroy_object(self, object_handle: int) -> None:
         """Destroy an object."""
-        code = self._functions.C_DestroyObject(self.handle, object_handle)
+        with self._objects_lock:
+            code = self._functions.C_DestroyObject(self.handle, object_handle)
         if code:
             raise CkrError("C_DestroyObject", code)
 

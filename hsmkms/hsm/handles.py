@@ -16,6 +16,7 @@ from pkcs11 import Attribute, ObjectClass
 from hsmkms.errors import KeyUnavailableError
 from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.profiles import Profile
+from hsmkms.hsm.return_codes import CkrError, Verdict
 from hsmkms.hsm.usages import ObjectName, Purpose, faults, parse_label, read_back_attributes
 from hsmkms.model.names import KeyId
 from hsmkms.ports.clock import Clock
@@ -82,7 +83,12 @@ def faults_of(session: CryptoSession, handle: Handle, profile: Profile) -> list[
 
 def _ours(session: CryptoSession, generation: int, numbers: Sequence[int]) -> Iterator[Handle]:
     for number in numbers:
-        read = session.attributes(number, (Attribute.ID, Attribute.LABEL))
+        try:
+            read = session.attributes(number, (Attribute.ID, Attribute.LABEL))
+        except CkrError as error:
+            if error.verdict is not Verdict.REFIND_HANDLE:
+                raise
+            continue  # destroyed by someone else since the search
         object_name = parse_label(read[Attribute.LABEL])
         if object_name is not None:
             yield Handle(generation, number, object_name, read[Attribute.ID] or b"")

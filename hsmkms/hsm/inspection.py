@@ -18,7 +18,7 @@ from hsmkms.hsm.link import Link
 from hsmkms.hsm.module import Module
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CKR_OK, CkrError, ckr_error
-from hsmkms.hsm.sessions import handle_of
+from hsmkms.hsm.sessions import control_session
 from hsmkms.hsm.usages import Purpose, faults, read_back_attributes
 from hsmkms.model.names import MaterialId
 
@@ -135,7 +135,7 @@ def take_inventory(link: Link, profile: Profile, material_ids: Iterable[Material
     Raises:
         CkrError: the token failed.
     """
-    session = CryptoSession(link.pool.functions, handle_of(link.anchor))
+    session = control_session(link.module, link.anchor, profile)
     handles = scan_objects(session, link.generation).of(Purpose.CMK)
     counted: dict[bytes, int] = {}
     for handle in handles:

@@ -11,7 +11,7 @@ from hsmkms.hsm.handles import Handle, Handles, Scan, faults_of, find_by_id, sca
 from hsmkms.hsm.module import Module
 from hsmkms.hsm.probe import ProbeReport, probe_protection, probe_sealing, probe_wrap_circle
 from hsmkms.hsm.return_codes import CkrError
-from hsmkms.hsm.sessions import SessionPool, handle_of
+from hsmkms.hsm.sessions import SessionPool, control_session
 from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.usages import Purpose
 from hsmkms.hsm.vitality import Canary
@@ -87,7 +87,7 @@ def establish_link(
         CkrError: it failed.
     """
     profile = settings.vendor_profile
-    session = CryptoSession(module.functions, handle_of(anchor), iv_bits=profile.sets_iv_bits)
+    session = control_session(module, anchor, profile)
     scan = scan_objects(session, generation)
     identity = _identity(scan, settings)
     canary_handle = _one(scan, Purpose.CANARY, settings)
@@ -112,7 +112,7 @@ def establish_link(
         anchor=anchor,
         pool=SessionPool(
             token,
-            module.functions,
+            module,
             profile,
             generation=generation,
             limit=settings.sessions,

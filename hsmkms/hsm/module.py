@@ -59,6 +59,8 @@ class Module:
             CkrError: ``C_Initialize`` failed; another try later may succeed.
         """
         self.library_path = library_path
+        self.objects_lock = threading.Lock()
+        """For profiles that make, destroy and search objects one at a time."""
         self._pid = os.getpid()
         try:
             self.functions = FunctionList(library_path)

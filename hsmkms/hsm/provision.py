@@ -16,7 +16,7 @@ from hsmkms.hsm.handles import Handle, faults_of, scan_objects
 from hsmkms.hsm.login import Pin, log_in
 from hsmkms.hsm.module import Module, Modules
 from hsmkms.hsm.return_codes import CKR_OK, CkrError, ckr_error
-from hsmkms.hsm.sessions import close_quietly, handle_of, open_session
+from hsmkms.hsm.sessions import close_quietly, control_session, open_session
 from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.usages import (
     OBJECT_ID_LENGTH,
@@ -66,7 +66,7 @@ def prepare_token(settings: TokenSettings, pin: Pin, modules: Modules, clock: Cl
     token = _one_token(module, settings)
     session = open_session(token)
     try:
-        crypto = CryptoSession(module.functions, handle_of(session))
+        crypto = control_session(module, session, settings.vendor_profile)
         log_in(crypto, pin, settings.pin_refused_marker, clock.now())
         _require_expected_identity(crypto, settings)
         wanted = [ObjectName(Purpose.IDENTITY, ""), ObjectName(Purpose.CANARY, "")]

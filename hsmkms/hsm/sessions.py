@@ -15,8 +15,7 @@ from pkcs11.exceptions import PKCS11Error
 
 from hsmkms.errors import KmsError, ThrottlingError
 from hsmkms.hsm.cryptoki import CryptoSession
-from hsmkms.hsm.function_list import FunctionList
-from hsmkms.hsm.module import ForkedError
+from hsmkms.hsm.module import ForkedError, Module
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CKR_SESSION_COUNT, CkrError, Verdict, ckr_error
 
@@ -49,6 +48,14 @@ def handle_of(session: Session) -> int:
     return int(getattr(session, "handle"))  # noqa: B009
 
 
+def control_session(module: Module, session: Session, profile: Profile) -> CryptoSession:
+    """The calls of a session that is in no pool."""
+    lock = module.objects_lock if profile.one_object_call_at_a_time else None
+    return CryptoSession(
+        module.functions, handle_of(session), iv_bits=profile.sets_iv_bits, objects_lock=lock
+    )
+
+
 def close_quietly(session: Session) -> None:
     """Close a session, whatever state it is in."""
     with contextlib.suppress(PKCS11Error):
@@ -59,7 +66,13 @@ class PooledSession(CryptoSession):
     """A session of the pool, lent to one thread; as a context manager it goes back or is closed."""
 
     def __init__(self, pool: SessionPool, session: Session) -> None:
-        super().__init__(pool.functions, handle_of(session), iv_bits=pool.profile.sets_iv_bits)
+        lock = pool.module.objects_lock if pool.profile.one_object_call_at_a_time else None
+        super().__init__(
+            pool.module.functions,
+            handle_of(session),
+            iv_bits=pool.profile.sets_iv_bits,
+            objects_lock=lock,
+        )
         self.generation = pool.generation
         self._pool = pool
         self._session = session
@@ -94,7 +107,7 @@ class SessionPool:
     def __init__(
         self,
         token: Token,
-        functions: FunctionList,
+        module: Module,
         profile: Profile,
         *,
         generation: int,
@@ -102,7 +115,7 @@ class SessionPool:
         wait_seconds: float,
         max_waiters: int,
     ) -> None:
-        self.functions = functions
+        self.module = module
         self.profile = profile
         self.generation = generation
         self._token = token

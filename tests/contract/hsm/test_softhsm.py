@@ -120,6 +120,27 @@ def test_preparing_many_times_at_once_makes_one_of_each(own: Bench) -> None:
     own.ready(token_label="raced", expected_identity=prepared[0].identity)
 
 
+def test_objects_are_made_searched_and_destroyed_beside_each_other(own: Bench) -> None:
+    """SoftHSM 2.6.1 fails C_GenerateKey beside a search of the same process; the room keeps them apart."""
+    hsm = own.ready()
+
+    def make_and_destroy(_: int) -> None:
+        for _turn in range(15):
+            version = new_version(hsm, KEY_ID)
+            hsm.destroy_material(version.material_id)
+
+    def search(_: int) -> None:
+        for _turn in range(60):
+            hsm.list_materials()
+
+    with ThreadPoolExecutor(7) as pool:
+        for outcome in [pool.submit(make_and_destroy, n) for n in range(4)] + [
+            pool.submit(search, n) for n in range(3)
+        ]:
+            outcome.result()
+    assert hsm.list_materials() == []
+
+
 def test_a_token_that_lost_its_identity_gets_no_new_one(own: Bench) -> None:
     settings = own.settings.model_copy(update={"expected_identity": "0" * 32})
     with pytest.raises(ProvisionError, match="not this region's"):
