@@ -36,8 +36,14 @@ class ServerSettings(BaseModel):
     Attributes:
         listen: ``ADDRESS:PORT``; an IPv6 address in brackets. Port 0 takes a free one.
         workers: processes; one a core.
+        max_connections: of one worker. Beyond them the one that has made it wait longest for a request is
+            closed; when all have a request under way, the newcomer gets 503. Fewer where the system allows
+            fewer open files.
+        head_seconds: how long a request's head may take to arrive.
         body_limit_bytes: the longest request body; the longest of AWS's own requests are far below.
         body_seconds: how long a body may take to arrive.
+        bodies_limit_bytes: what bodies that are still on their way may hold of a worker's memory together.
+        answer_seconds: how long a client that does not read its answer is waited for.
         idle_seconds: how long a connection is kept without a request.
         hang_seconds: a worker whose event loop stands still for longer is replaced.
         tls_certificate, tls_key: PEM files; both or neither.
@@ -47,8 +53,12 @@ class ServerSettings(BaseModel):
 
     listen: str = "127.0.0.1:4766"
     workers: Annotated[int, Field(ge=1, le=256)] = 1
+    max_connections: Annotated[int, Field(ge=16, le=100_000)] = 4096
+    head_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     body_limit_bytes: Annotated[int, Field(ge=16_384, le=1_048_576)] = 262_144
     body_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    bodies_limit_bytes: Annotated[int, Field(ge=1_048_576, le=2**34)] = 64 * 2**20
+    answer_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     idle_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     hang_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
     tls_certificate: Path | None = None

@@ -59,7 +59,7 @@ def dev(
         server = _loopback(listen, workers)
         require_owner(data)
         regions = [Region(name) for name in region or ["us-east-1"]]
-        settings = lay_out(data, regions).model_copy(update={"server": server})
+        settings = _with_address(lay_out(data, regions), server)
         run_elsewhere(make_tokens, settings)
         # Typer's parser has made a pair of it.
         pair = access_key if access_key is None else (access_key[0], access_key[1])
@@ -80,6 +80,12 @@ def _loopback(listen: str, workers: int) -> ServerSettings:
             ExitCode.USAGE,
         )
     return server
+
+
+def _with_address(settings: Settings, server: ServerSettings) -> Settings:
+    """The directory's own settings, at the address and with the workers of the command line."""
+    asked = {"listen": server.listen, "workers": server.workers}
+    return settings.model_copy(update={"server": settings.server.model_copy(update=asked)})
 
 
 def _announce_json(settings: Settings, root: RootAccessKey, endpoint: str) -> None:

@@ -10,7 +10,7 @@ from hsmkms.errors import KmsError
 from hsmkms.frontends.aws.door import AwsDoor
 from hsmkms.frontends.ops import HealthPages
 from hsmkms.model.exchange import Reply
-from hsmkms.server.intake import ClientLeftSignal, Receive, Scope, Send, take_in
+from hsmkms.server.intake import ClientLeftSignal, Intake, Receive, Scope, Send
 
 
 class Lifespan(Protocol):
@@ -35,8 +35,7 @@ class Application:
     ) -> None:
         self._aws = aws
         self._health = health
-        self._body_limit_bytes = settings.body_limit_bytes
-        self._body_seconds = settings.body_seconds
+        self._intake = Intake(settings)
         self._lifespan = lifespan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,12 +47,7 @@ class Application:
             await _send(send, self._health.answer(scope["method"], scope["raw_path"]))
             return
         try:
-            request = await take_in(
-                scope,
-                receive,
-                limit_bytes=self._body_limit_bytes,
-                deadline_seconds=self._body_seconds,
-            )
+            request = await self._intake.take_in(scope, receive)
         except ClientLeftSignal:
             return
         except KmsError as refusal:

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from hsmkms.authn import WireRequest
-from hsmkms.errors import MalformedHttpError, RequestTimeoutError, RequestTooLargeError
+from hsmkms.config import ServerSettings
+from hsmkms.errors import MalformedHttpError, RequestTimeoutError, RequestTooLargeError, ThrottlingError
 
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
@@ -25,29 +26,63 @@ class ClientLeftSignal(Exception):  # noqa: N818 - nobody is left to be refused
     """The connection ended before the request was whole."""
 
 
-async def take_in(
-    scope: Scope, receive: Receive, *, limit_bytes: int, deadline_seconds: float
-) -> WireRequest:
-    """The whole request, its body included.
+class Intake:
+    """Takes in the requests of one worker. Belongs to its event loop."""
 
-    Raises:
-        MalformedHttpError: a header twice, or with an underscore.
-        RequestTooLargeError: a body, announced or sent, of more than ``limit_bytes``.
-        RequestTimeoutError: the body did not come in time.
-        ClientLeftSignal: the connection ended.
-    """
-    headers = _single_headers(scope["headers"])
-    announced = headers.get(_CONTENT_LENGTH, b"0")
-    # The HTTP parser has refused whatever is no number.
-    if len(announced) > 18 or int(announced) > limit_bytes:
-        raise RequestTooLargeError(limit_bytes)
-    event = await _first_event(receive, deadline_seconds)
-    body = event["body"]
-    if event["more_body"]:
-        body = await _rest_of_body(body, receive, limit_bytes, deadline_seconds)
-    if len(body) > limit_bytes:
-        raise RequestTooLargeError(limit_bytes)
-    return WireRequest(scope["method"], scope["raw_path"], scope["query_string"], headers, body)
+    def __init__(self, settings: ServerSettings) -> None:
+        self._limit_bytes = settings.body_limit_bytes
+        self._seconds = settings.body_seconds
+        # Bodies that come in one piece, as nearly all do, need none of it.
+        self._room_bytes = settings.bodies_limit_bytes
+
+    async def take_in(self, scope: Scope, receive: Receive) -> WireRequest:
+        """The whole request, its body included.
+
+        Raises:
+            MalformedHttpError: a header twice, or with an underscore.
+            RequestTooLargeError: a body, announced or sent, of more than ``body_limit_bytes``.
+            RequestTimeoutError: the body did not come in time.
+            ThrottlingError: bodies that are still on their way hold too much memory already.
+            ClientLeftSignal: the connection ended.
+        """
+        headers = _single_headers(scope["headers"])
+        announced = headers.get(_CONTENT_LENGTH, b"0")
+        # The HTTP parser has refused whatever is no number.
+        if len(announced) > 18 or int(announced) > self._limit_bytes:
+            raise RequestTooLargeError(self._limit_bytes)
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await self._body(receive)
+        except TimeoutError:
+            raise RequestTimeoutError from None
+        return WireRequest(scope["method"], scope["raw_path"], scope["query_string"], headers, body)
+
+    async def _body(self, receive: Receive) -> bytes:
+        event = await _next_event(receive)
+        if event["more_body"]:
+            return await self._rest_of_body(event["body"], receive)
+        beginning: bytes = event["body"]
+        if len(beginning) > self._limit_bytes:
+            raise RequestTooLargeError(self._limit_bytes)
+        return beginning
+
+    async def _rest_of_body(self, beginning: bytes, receive: Receive) -> bytes:
+        body = bytearray()
+        piece, more = beginning, True
+        try:
+            while True:
+                body += piece
+                self._room_bytes -= len(piece)
+                if len(body) > self._limit_bytes:
+                    raise RequestTooLargeError(self._limit_bytes)
+                if self._room_bytes < 0:
+                    raise ThrottlingError
+                if not more:
+                    return bytes(body)
+                event = await _next_event(receive)
+                piece, more = event["body"], event["more_body"]
+        finally:
+            self._room_bytes += len(body)
 
 
 def _single_headers(received: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -60,32 +95,8 @@ def _single_headers(received: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return headers
 
 
-async def _first_event(receive: Receive, deadline_seconds: float) -> Event:
-    try:
-        async with asyncio.timeout(deadline_seconds):
-            event = await receive()
-    except TimeoutError:
-        raise RequestTimeoutError from None
+async def _next_event(receive: Receive) -> Event:
+    event = await receive()
     if event["type"] != "http.request":
         raise ClientLeftSignal
     return event
-
-
-async def _rest_of_body(
-    beginning: bytes, receive: Receive, limit_bytes: int, deadline_seconds: float
-) -> bytes:
-    body = bytearray(beginning)
-    try:
-        async with asyncio.timeout(deadline_seconds):
-            more = True
-            while more:
-                event = await receive()
-                if event["type"] != "http.request":
-                    raise ClientLeftSignal
-                body += event["body"]
-                more = event["more_body"]
-                if len(body) > limit_bytes:
-                    raise RequestTooLargeError(limit_bytes)
-    except TimeoutError:
-        raise RequestTimeoutError from None
-    return bytes(body)

@@ -73,6 +73,6 @@ class Keeper:
             self._kms.budget.wait_until_due(_TICK_SECONDS)
             try:
                 self._kms.budget.refill()
-            except KmsError as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 _log.error("budget_not_refilled", region=self._kms.region, reason=str(error))
                 self._stopping.wait(_TICK_SECONDS)

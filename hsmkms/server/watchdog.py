@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Final
 
@@ -33,14 +34,27 @@ class Watchdog:
     """A thread that watches the event loop, the lanes, the tokens and the supervisor."""
 
     def __init__(
-        self, regions: Mapping[Region, Kms], clock: Clock, *, hang_seconds: float, run_directory: Path
+        self,
+        regions: Mapping[Region, Kms],
+        clock: Clock,
+        *,
+        hang_seconds: float,
+        run_directory: Path,
+        end_process: Callable[[int], object] = os._exit,
+        send_signal: Callable[[int, int], object] = os.kill,
+        parent_pid: Callable[[], int] = os.getppid,
     ) -> None:
         self._regions = regions
         self._clock = clock
         self._hang_seconds = hang_seconds
         self._lock_path = run_directory / "replacement.lock"
         self._lock_file: IO[bytes] | None = None
-        self._supervisor_pid = os.getppid()
+        self._end_process = end_process
+        self._send_signal = send_signal
+        self._parent_pid = parent_pid
+        # Not the parent of now: a supervisor that died while this process started is not that any more.
+        supervisor = multiprocessing.parent_process()
+        self._supervisor_pid = parent_pid() if supervisor is None else supervisor.pid
         self._last_beat = clock.monotonic()
         self._leaving_since: float | None = None
         self._stopping = threading.Event()
@@ -61,19 +75,26 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._stopping.wait(_TICK_SECONDS):
-            now = self._clock.monotonic()
-            if now - self._last_beat > self._hang_seconds:
-                self._leave_at_once("the event loop stands still, probably inside a token call")
-            elif self._leaving_since is not None:
-                if now - self._leaving_since > _DRAIN_SECONDS:
-                    self._leave_at_once("requests did not end in time")
-            else:
-                reason = self._reason_to_leave()
-                if reason is not None:
-                    self._leave_gently(reason)
+            try:
+                self.look()
+            except Exception:  # noqa: BLE001 - without a watchdog nobody would notice a hang
+                _log.exception("watchdog_failed")
+
+    def look(self) -> None:
+        """Look once, and act on what is seen; the thread does this twice a second."""
+        now = self._clock.monotonic()
+        if now - self._last_beat > self._hang_seconds:
+            self._leave_at_once("the event loop stands still, probably inside a token call")
+        elif self._leaving_since is not None:
+            if now - self._leaving_since > _DRAIN_SECONDS:
+                self._leave_at_once("requests did not end in time")
+        else:
+            reason = self._reason_to_leave()
+            if reason is not None:
+                self._leave_gently(reason)
 
     def _reason_to_leave(self) -> str | None:
-        if os.getppid() != self._supervisor_pid:
+        if self._parent_pid() != self._supervisor_pid:
             return "the supervisor is gone"
         for region, kms in self._regions.items():
             if kms.token_lane.exhausted:
@@ -87,18 +108,23 @@ class Watchdog:
         if self._is_my_turn():
             _log.warning("worker_leaves", reason=reason)
             self._leaving_since = self._clock.monotonic()
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._send_signal(os.getpid(), signal.SIGTERM)
 
     def _leave_at_once(self, reason: str) -> None:
         if self._is_my_turn():
             _log.error("worker_ends_at_once", reason=reason)
-            os._exit(_HUNG_EXIT_CODE)
+            self._end_process(_HUNG_EXIT_CODE)
 
     def _is_my_turn(self) -> bool:
         """Whether no other worker is on its way out; the lock goes with the process."""
         if self._lock_file is not None:
             return True
-        lock_file = self._lock_path.open("ab")
+        try:
+            lock_file = self._lock_path.open("ab")
+        except OSError as error:
+            # Better two at a time than a worker that hangs for ever.
+            _log.error("replacement_not_locked", path=str(self._lock_path), reason=str(error))
+            return True
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import time
 from typing import Final
+
+import structlog
 
 from hsmkms.config import Settings
 from hsmkms.server.application import Application
@@ -14,6 +18,8 @@ from hsmkms.wiring.assembly import Service, build_service
 
 # A token that is away, or hangs, must not keep the other regions from starting.
 _FIRST_ROUND_SECONDS: Final = 10.0
+
+_log = structlog.get_logger(__name__)
 
 
 def build_worker(settings: Settings) -> Application:
@@ -42,9 +48,13 @@ class Worker:
         """Start the threads, and wait until every token was tried once."""
         for keeper in self._keepers:
             keeper.start()
+        latest = time.monotonic() + _FIRST_ROUND_SECONDS
         for keeper in self._keepers:
-            keeper.wait_for_first_round(_FIRST_ROUND_SECONDS)
+            keeper.wait_for_first_round(max(0.0, latest - time.monotonic()))
         self._watchdog.start()
+        # What is here now stays: the collector need not look at it again during requests.
+        gc.collect()
+        gc.freeze()
 
     def end(self) -> None:
         """Give back what was set aside and end the process at once.
@@ -52,8 +62,12 @@ class Worker:
         An orderly end of the interpreter would wait for threads that hang in a token, and run the
         destructors of PKCS#11 modules, which are known to crash.
         """
-        self._watchdog.stop()
-        for keeper in self._keepers:
-            keeper.stop()
-        self._service.close()
-        os._exit(0)
+        try:
+            self._watchdog.stop()
+            for keeper in self._keepers:
+                keeper.stop()
+            self._service.close()
+        except Exception:  # noqa: BLE001 - what was not given back counts as used, and the end is the end
+            _log.exception("worker_end_failed")
+        finally:
+            os._exit(0)

@@ -62,16 +62,26 @@ class InvocationBudget:
         self._something_due.wait(timeout_seconds)
 
     def refill(self) -> None:
-        """Fetch a block for every version that has used half of its own; called outside any request."""
+        """Fetch a block for every version that has used half of its own; called outside any request.
+
+        Raises:
+            ServiceFaultError: the store failed; what was not fetched stays due.
+        """
         with self._lock:
             due, self._due = self._due, set()
             self._something_due.clear()
-        for material_id in due:
+        while due:
+            material_id = due.pop()
             try:
                 self._fetch(material_id)
             except LimitExceededError:
                 # What is left of the block is still good; the request after its end gets the refusal.
                 continue
+            except Exception:
+                with self._lock:
+                    self._due |= {material_id, *due}
+                    self._something_due.set()
+                raise
 
     def give_back(self) -> None:
         """Return everything that was not used; on a clean stop, when no request is under way any more."""

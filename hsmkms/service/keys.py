@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -15,6 +14,7 @@ from hsmkms.model.identities import Call
 from hsmkms.model.keys import Key, KeyOrigin, KeySpec, KeyState, KeyUsage, KeyVersion, Tag, VersionState
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.service.paging import page_of, position
+from hsmkms.service.random_uuid import random_uuid
 from hsmkms.service.region import RegionRoom
 from hsmkms.service.results import Page
 from hsmkms.service.tags import require_tags_for_new_key
@@ -41,7 +41,7 @@ class KeyVerbs(RegionRoom):
         self.require_allowed(call, call.caller.account, "*")
         require_tags_for_new_key(tags)
         now = self.clock.now()
-        key_id = KeyId(str(uuid.uuid4()))
+        key_id = KeyId(random_uuid())
         material_id = MaterialId(self.hsm.random(16))
         key = Key(
             account=call.caller.account,

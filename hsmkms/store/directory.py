@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
-from hsmkms.errors import AlreadyExistsError, LimitExceededError, NotFoundError
+from hsmkms.errors import AlreadyExistsError, LimitExceededError, NotFoundError, ServiceFaultError
 from hsmkms.model.identities import AccessKey, AccessKeyStatus
 from hsmkms.model.names import AccountId, Region
+from hsmkms.store import change_log
 from hsmkms.store.database import Database
 from hsmkms.store.moments import from_text, to_text
 from hsmkms.store.settings import StoreSettings
@@ -20,7 +21,6 @@ from hsmkms.store.snapshots import Snapshots
 from hsmkms.store.tables import access_keys, accounts, directory_changes, sealed_directory_keys
 
 ACCESS_KEYS_PER_PRINCIPAL: Final = 2
-_LOG_LENGTH: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class SqliteDirectory:
     """``ports.store.Directory`` over one SQLite file."""
 
     def __init__(self, settings: StoreSettings) -> None:
-        """Open a store that was migrated."""
+        """Open a store that was migrated; nothing is read yet."""
         self._database = Database(settings.directory_file)
         self._snapshots: Snapshots[Identities] = Snapshots(
             self._database, directory_changes, _load_all, _advance
@@ -47,7 +47,7 @@ class SqliteDirectory:
 
     def add_account(self, account: AccountId, now: datetime) -> None:
         """Register an account, if it is new."""
-        with self._database.write() as connection:
+        with self._write() as connection:
             known = connection.scalar(select(accounts.c.account).where(accounts.c.account == account))
             if known is None:
                 connection.execute(insert(accounts).values(account=account, created_at=to_text(now)))
@@ -60,10 +60,15 @@ class SqliteDirectory:
 
     def add_access_key(self, access_key: AccessKey) -> None:
         """Add an access key to a registered account."""
-        with self._database.write() as connection:
+        with self._write() as connection:
             account = select(accounts.c.account).where(accounts.c.account == access_key.account)
             if connection.scalar(account) is None:
                 raise NotFoundError(f"There is no account {access_key.account}.")
+            taken = select(access_keys.c.account).where(
+                access_keys.c.access_key_id == access_key.access_key_id
+            )
+            if connection.scalar(taken) is not None:
+                raise AlreadyExistsError(f"The access key {access_key.access_key_id} exists already.")
             of_principal = (
                 select(func.count())
                 .select_from(access_keys)
@@ -73,25 +78,18 @@ class SqliteDirectory:
                 raise LimitExceededError(
                     f"{access_key.principal_arn} has {ACCESS_KEYS_PER_PRINCIPAL} access keys already."
                 )
-            try:
-                connection.execute(insert(access_keys).values(_columns(access_key)))
-            except IntegrityError as error:
-                raise AlreadyExistsError(
-                    f"The access key {access_key.access_key_id} exists already."
-                ) from error
-            _log(connection, access_key.access_key_id)
-        self._snapshots.current()
+            connection.execute(insert(access_keys).values(_columns(access_key)))
+            change_log.append(connection, directory_changes, access_key_id=access_key.access_key_id)
 
     def set_access_key_status(self, access_key_id: str, status: AccessKeyStatus) -> None:
         """Enable or disable an access key."""
-        with self._database.write() as connection:
+        with self._write() as connection:
             changed = connection.execute(
                 update(access_keys).where(access_keys.c.access_key_id == access_key_id).values(status=status)
             )
             if changed.rowcount != 1:
                 raise NotFoundError(f"There is no access key {access_key_id}.")
-            _log(connection, access_key_id)
-        self._snapshots.current()
+            change_log.append(connection, directory_changes, access_key_id=access_key_id)
 
     def sealed_directory_keys(self) -> Mapping[Region, bytes]:
         """The identity store's own key, as each region's token sealed it."""
@@ -101,15 +99,22 @@ class SqliteDirectory:
 
     def add_sealed_directory_key(self, region: Region, sealed: bytes) -> None:
         """Keep a region's sealed copy."""
-        with self._database.write() as connection:
+        with self._write() as connection:
             connection.execute(delete(sealed_directory_keys).where(sealed_directory_keys.c.region == region))
             connection.execute(insert(sealed_directory_keys).values(region=region, sealed=sealed))
 
+    def close(self) -> None:
+        """Close idle connections; a later call opens new ones."""
+        self._database.dispose()
 
-def _log(connection: Connection, access_key_id: str) -> None:
-    connection.execute(insert(directory_changes).values(access_key_id=access_key_id))
-    newest = connection.scalar(select(func.max(directory_changes.c.sequence))) or 0
-    connection.execute(delete(directory_changes).where(directory_changes.c.sequence <= newest - _LOG_LENGTH))
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with self._database.write() as connection:
+            yield connection
+            change_log.prune(connection, directory_changes)
+        # The change stands. A store that cannot be read any more shows at the next snapshot.
+        with suppress(ServiceFaultError):
+            self._snapshots.current()
 
 
 def _load_all(connection: Connection, sequence: int) -> Identities:
@@ -120,6 +125,8 @@ def _load_all(connection: Connection, sequence: int) -> Identities:
 def _advance(connection: Connection, before: Identities, sequence: int) -> Identities:
     changed = select(directory_changes.c.access_key_id).where(directory_changes.c.sequence > before.sequence)
     after = dict(before.access_keys)
+    for access_key_id in connection.scalars(changed):
+        after.pop(access_key_id, None)
     for row in connection.execute(select(access_keys).where(access_keys.c.access_key_id.in_(changed))):
         after[row.access_key_id] = _access_key(row)
     return Identities(sequence, after)

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from hsmkms.errors import ServiceFaultError
 from hsmkms.model.names import Region
@@ -36,9 +35,10 @@ def migrate(settings: StoreSettings, regions: Sequence[Region]) -> None:
         StoreVersionError: a store is of a newer version than this program knows.
         ServiceFaultError: a store cannot be written.
     """
+    _make_directory(settings.directory, parents=True)
     with _alone(settings.directory / "migration.lock"):
         for kind, path in _stores(settings, regions):
-            _create_if_missing(path)
+            _create_if_missing(settings.directory, path)
             _upgrade(kind, path)
 
 
@@ -89,16 +89,22 @@ def _stores(settings: StoreSettings, regions: Sequence[Region]) -> Iterator[tupl
 
 
 def _upgrade(kind: str, path: Path) -> None:
-    database = Database(path)
+    found, wanted = store_version(kind, path)
+    if found == wanted:
+        return
     config = _alembic(kind)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise StoreVersionError(
+            f"{path} has schema version {found}, and the newest that this program knows is {wanted}: "
+            "use the newest hsmkms that ever used it"
+        )
+    database = Database(path)
     try:
+        # One transaction for all steps: a crash leaves the version that was there before.
         with database.write() as connection:
             config.attributes[_CONNECTION] = connection
             command.upgrade(config, "head")
-    except CommandError as error:
-        raise StoreVersionError(
-            f"{path} is of a version that this program does not know ({error}): use a newer hsmkms"
-        ) from error
     finally:
         database.dispose()
 
@@ -111,24 +117,55 @@ def _alembic(kind: str) -> Config:
     return config
 
 
-def _create_if_missing(path: Path) -> None:
+def _create_if_missing(data_directory: Path, path: Path) -> None:
+    for directory in reversed(path.relative_to(data_directory).parents[:-1]):
+        _make_directory(data_directory / directory)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        # WAL stays on once it was set: readers never wait for a writer.
+        _create_file(path)
         connection = sqlite3.connect(path)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            # WAL stays on once it was set: readers never wait for a writer.
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         finally:
             connection.close()
     except (OSError, sqlite3.Error) as error:
         raise ServiceFaultError(f"the store {path} cannot be made: {error}") from error
+    if mode != "wal":
+        raise ServiceFaultError(f"the store {path} cannot be made: its file system does not allow WAL")
+
+
+def _create_file(path: Path) -> None:
+    # A file that is there is not opened: closing it would release the POSIX locks that SQLite holds on it in
+    # this process, and the next one to close it could delete a WAL that is in use.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _sync_directory(path.parent)
+
+
+def _make_directory(directory: Path, *, parents: bool = False) -> None:
+    try:
+        # Python gives the mode to the last directory only; those above are the operator's business.
+        directory.mkdir(mode=0o700, parents=parents, exist_ok=True)
+        _sync_directory(directory.parent)
+    except OSError as error:
+        raise ServiceFaultError(f"the directory {directory} cannot be made: {error}") from error
+
+
+def _sync_directory(directory: Path) -> None:
+    # Else a power cut could take a name back, and with it a store whose commits were all on disk.
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def _alone(lock_path: Path) -> Iterator[None]:
-    lock_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ServiceFaultError(f"{lock_path} cannot be locked: {error}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

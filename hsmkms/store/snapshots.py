@@ -10,12 +10,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from time import monotonic
+from typing import Final, Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table
 
-from hsmkms.errors import ServiceFaultError
+from hsmkms.store import change_log
+from hsmkms.store.change_log import Position
 from hsmkms.store.database import Database
+
+_FILE_CHECK_SECONDS: Final = 1.0
 
 
 class Sequenced(Protocol):
@@ -35,9 +39,22 @@ Advance = Callable[[Connection, Snapshot, int], Snapshot]
 """Build the next snapshot from one and the log after it, as of a sequence."""
 
 
-class _ThreadState(threading.local):
-    connection: sqlite3.Connection | None = None
-    seen_version: int = -1
+class _Pulse:
+    """One thread's connection for ``PRAGMA data_version``, and the value it gave last."""
+
+    __slots__ = ("connection", "file_check_due", "seen_version")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.seen_version = -1
+        self.file_check_due = 0.0
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
+class _OfThread(threading.local):
+    pulse: _Pulse | None = None
 
 
 class Snapshots(Generic[Snapshot]):
@@ -50,46 +67,49 @@ class Snapshots(Generic[Snapshot]):
         self._log = log
         self._load_all = load_all
         self._advance = advance
-        self._state = _ThreadState()
+        self._of_thread = _OfThread()
         self._refreshing = threading.Lock()
         self._newest: Snapshot | None = None
+        self._position = Position(0, None)
 
     def current(self) -> Snapshot:
         """A snapshot that holds every change that was committed before this call.
 
         Raises:
-            ServiceFaultError: the store cannot be read.
+            ServiceFaultError: the store cannot be read, or its file is another one now.
         """
-        state = self._state
+        pulse = self._of_thread.pulse
+        if pulse is None:
+            pulse = self._of_thread.pulse = _Pulse(self._database.raw_connection())
         try:
-            if state.connection is None:
-                state.connection = self._database.raw_connection()
             # The version is read before the log: a commit between the two is seen again next time, and none
             # is missed.
-            version = state.connection.execute("PRAGMA data_version").fetchone()[0]
+            version = pulse.connection.execute("PRAGMA data_version").fetchone()[0]
         except sqlite3.Error as error:
-            raise ServiceFaultError(f"the store {self._database.path} cannot be read") from error
+            self._of_thread.pulse = None
+            raise self._database.fault(error) from error
+        # A stat costs half as much as the PRAGMA; a replaced file is an operator's slip, not a race.
+        if (now := monotonic()) >= pulse.file_check_due:
+            self._database.require_same_file()
+            pulse.file_check_due = now + _FILE_CHECK_SECONDS
         newest = self._newest
-        if newest is not None and version == state.seen_version:
+        if newest is not None and version == pulse.seen_version:
             return newest
         newest = self._refresh()
-        state.seen_version = version
+        pulse.seen_version = version
         return newest
 
     def _refresh(self) -> Snapshot:
+        # The read transaction begins under the lock, so it sees at least what the one before it saw: the
+        # snapshot goes forward only.
         with self._refreshing, self._database.read_together() as connection:
-            first, last = connection.execute(
-                select(func.min(self._log.c.sequence), func.max(self._log.c.sequence))
-            ).one()
-            sequence = last or 0
+            position = change_log.newest(connection, self._log)
             newest = self._newest
-            if newest is not None and newest.sequence == sequence:
+            if newest is not None and position == self._position:
                 return newest
-            # A log that was pruned past our position, or that ends before it (a store put back), cannot be
-            # followed.
-            if newest is None or sequence < newest.sequence or first > newest.sequence + 1:
-                newest = self._load_all(connection, sequence)
+            if newest is not None and change_log.contains(connection, self._log, self._position):
+                newest = self._advance(connection, newest, position.sequence)
             else:
-                newest = self._advance(connection, newest, sequence)
-            self._newest = newest
+                newest = self._load_all(connection, position.sequence)
+            self._newest, self._position = newest, position
             return newest

@@ -71,7 +71,8 @@ tags = Table(
     Column("tag_value", String(256), nullable=False),
 )
 
-# What a snapshot has to read again: a key by its id, or an alias by account and name.
+# What a snapshot has to read again: a key by its id, or an alias by account and name. The mark is random
+# (see change_log.py).
 key_changes = Table(
     "change_log",
     keys_metadata,
@@ -79,6 +80,7 @@ key_changes = Table(
     Column("key_id", String(36)),
     Column("alias_account", String(12)),
     Column("alias_name", String(256)),
+    Column("mark", LargeBinary(8)),
     sqlite_autoincrement=True,
 )
 
@@ -124,5 +126,6 @@ directory_changes = Table(
     directory_metadata,
     Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
     Column("access_key_id", String(128), nullable=False),
+    Column("mark", LargeBinary(8)),
     sqlite_autoincrement=True,
 )

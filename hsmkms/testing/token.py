@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hsmkms.wiring.development import initialize_token, softhsm_settings
@@ -21,8 +21,8 @@ class SoftHsmToken:
     module_path: Path
     label: str
     serial: str
-    pin: str
-    so_pin: str
+    pin: str = field(repr=False)
+    so_pin: str = field(repr=False)
     environment: dict[str, str]
 
 

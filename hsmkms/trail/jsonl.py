@@ -15,6 +15,10 @@ from hsmkms.errors import ServiceFaultError
 from hsmkms.ports.clock import Clock
 
 _RETRY_SECONDS: Final = 1.0
+# A blank line: should the process die before it is taken back, every reader of JSON lines skips it.
+_TRIAL: Final = b" " * 4095 + b"\n"
+
+_REFUSAL: Final = "the audit trail cannot be written"
 
 _log = structlog.get_logger(__name__)
 
@@ -42,35 +46,59 @@ class JsonlTrail:
         self._lock = threading.Lock()
         self._length = 0
         self._failed_at: float | None = None
+        self._logged_at: float | None = None
+        self._has_torn_line = False
 
     def require_writable(self) -> None:
-        """Refuse while the last write failed; once a second one change may try whether it is mended."""
-        failed_at = self._failed_at
-        if failed_at is not None and self._clock.monotonic() - failed_at < _RETRY_SECONDS:
-            raise ServiceFaultError("the audit trail cannot be written")
+        """Refuse while the last write failed; once a second, try whether a page can be written again."""
+        if self._failed_at is None:
+            return
+        with self._lock:
+            failed_at = self._failed_at
+            if failed_at is not None and self._clock.monotonic() - failed_at < _RETRY_SECONDS:
+                raise ServiceFaultError(_REFUSAL)
+            self._append(_TRIAL)
+            self._length -= len(_TRIAL)
+            self._take_back()
 
     def write(self, record: Mapping[str, object]) -> None:
         """Append one record as one line."""
         line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
         with self._lock:
-            try:
-                written = os.write(self._file, line)
-            except OSError as error:
-                raise self._fail(error) from error
-            if written != len(line):
-                raise self._fail(OSError(f"{written} of {len(line)} bytes written"))
-            self._length += written
-            self._failed_at = None
+            self._append(line)
 
     def close(self) -> None:
         """Close the file; nothing may be written any more."""
         os.close(self._file)
 
-    def _fail(self, error: OSError) -> ServiceFaultError:
-        self._failed_at = self._clock.monotonic()
-        _log.error("trail_not_written", path=str(self.path), reason=str(error))
+    def _append(self, line: bytes) -> None:
+        if self._has_torn_line:
+            # Nothing comes behind it: the next record would be part of it.
+            self._take_back()
+        try:
+            written = os.write(self._file, line)
+            if written != len(line):
+                raise OSError(f"{written} of {len(line)} bytes written")
+        except OSError as error:
+            self._note_failure(error)
+            self._take_back()
+            raise ServiceFaultError(_REFUSAL) from error
+        self._length += written
+        self._failed_at = None
+
+    def _take_back(self) -> None:
+        """Cut off what stands behind the last whole record."""
         try:
             os.ftruncate(self._file, self._length)
-        except OSError as again:
-            _log.error("torn_line_left", path=str(self.path), reason=str(again))
-        return ServiceFaultError("the audit trail cannot be written")
+        except OSError as error:
+            self._has_torn_line = True
+            self._note_failure(error)
+            raise ServiceFaultError(_REFUSAL) from error
+        self._has_torn_line = False
+
+    def _note_failure(self, error: OSError) -> None:
+        self._failed_at = now = self._clock.monotonic()
+        # Every request fails while the disk is full; the log is probably on it too.
+        if self._logged_at is None or now - self._logged_at >= _RETRY_SECONDS:
+            self._logged_at = now
+            _log.error("trail_not_written", path=str(self.path), reason=str(error))

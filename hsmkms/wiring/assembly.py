@@ -22,6 +22,8 @@ from hsmkms.wiring.clock import SystemClock
 
 _STORE_THREADS: Final = 4
 _WAITERS_A_THREAD: Final = 8
+# Writers of all workers take turns, each with an fsync: a second is soon over under load, and no token's matter.
+_STORE_WAIT_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,6 @@ def _build_region(
             clock,
             threads=_STORE_THREADS,
             waiters=_STORE_THREADS * _WAITERS_A_THREAD,
-            wait_seconds=wait_seconds,
+            wait_seconds=_STORE_WAIT_SECONDS,
         ),
     )

@@ -6,7 +6,6 @@ and nothing is begun before there is room for it.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -28,6 +27,7 @@ from hsmkms.model.identities import Call, Caller
 from hsmkms.model.names import Region
 from hsmkms.service.identities import Identities
 from hsmkms.service.kms import Kms
+from hsmkms.service.random_uuid import random_uuid
 
 _TARGET_HEADER: Final = b"x-amz-target"
 _TARGET_PREFIX: Final = "TrentService."
@@ -56,7 +56,7 @@ class AwsDoor:
 
     async def answer(self, request: WireRequest, peer: str) -> Reply:
         """Answer one whole request; raises nothing."""
-        request_id = str(uuid.uuid4())
+        request_id = random_uuid()
         speaks_kms = _TARGET_HEADER in request.headers
         try:
             if request.method != "POST" or request.raw_path != b"/":
@@ -79,7 +79,7 @@ class AwsDoor:
             request: None when it did not arrive whole.
             refusal: None for a fault of ours.
         """
-        request_id = request_id or str(uuid.uuid4())
+        request_id = request_id or random_uuid()
         closes = request is None
         if request is None or _TARGET_HEADER in request.headers:
             status, body = refusals.kms_refusal(refusal)
@@ -93,7 +93,7 @@ class AwsDoor:
             request, service="kms", regions=self._regions, identities=self._identities, now=now
         )
         kms = self._regions[Region(claim.region)]
-        target = request.headers[_TARGET_HEADER].decode("ascii")
+        target = request.headers[_TARGET_HEADER].decode("latin-1")
         operation = find_operation(target.removeprefix(_TARGET_PREFIX) if _is_kms(target) else "")
         call = _call(kms, caller, "kms.amazonaws.com", operation.name, request, peer, request_id, now)
         call.read_only = operation.read_only

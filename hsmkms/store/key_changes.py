@@ -1,0 +1,138 @@
+"""One write transaction of a region's keys: the ``KeyChanges`` port."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from hsmkms.errors import AlreadyExistsError, NotFoundError
+from hsmkms.model.keys import Alias, Key, KeyState, KeyVersion, Tag, VersionState
+from hsmkms.model.names import AccountId, KeyId, MaterialId
+from hsmkms.store import change_log
+from hsmkms.store.key_rows import alias_columns, alias_of, key_columns, load_keys, version_columns
+from hsmkms.store.moments import to_text
+from hsmkms.store.tables import aliases, key_changes, key_versions, keys
+from hsmkms.store.tables import tags as key_tags
+
+
+class SqlKeyChanges:
+    """``ports.store.KeyChanges`` in one transaction; every change is noted in the log beside it.
+
+    Writers come one at a time, so what was looked up stays true until the commit, and a refusal comes before
+    anything was written.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def key(self, key_id: KeyId) -> Key | None:
+        """A key that was enabled once."""
+        return load_keys(self._connection, [key_id]).get(key_id)
+
+    def add_pending_key(self, key: Key, version: KeyVersion, tags: Sequence[Tag]) -> None:
+        """Write down a key that is about to be made."""
+        same_key = select(keys.c.key_id).where(keys.c.key_id == key.key_id)
+        same_material = select(key_versions.c.key_id).where(key_versions.c.material_id == version.material_id)
+        if self._connection.execute(same_key.union_all(same_material)).first() is not None:
+            raise AlreadyExistsError(f"The key {key.key_id} exists already.")
+        self._connection.execute(insert(keys).values(key_columns(key)))
+        self._connection.execute(insert(key_versions).values(version_columns(version)))
+        self.put_tags(key.key_id, tags)
+
+    def enable_pending_key(self, key_id: KeyId, material_id: MaterialId, check_value: bytes) -> Key:
+        """Enable a pending key."""
+        enabled = self._connection.execute(
+            update(key_versions)
+            .where(
+                key_versions.c.material_id == material_id,
+                key_versions.c.key_id == key_id,
+                key_versions.c.state == VersionState.PENDING,
+            )
+            .values(state=VersionState.ENABLED, check_value=check_value)
+        )
+        if enabled.rowcount != 1:
+            raise NotFoundError(f"There is no pending key {key_id}.")
+        self._connection.execute(
+            update(keys)
+            .where(keys.c.key_id == key_id)
+            .values(state=KeyState.ENABLED, current_material_id=material_id)
+        )
+        self._log_key(key_id)
+        return load_keys(self._connection, [key_id])[key_id]
+
+    def remove_pending_key(self, key_id: KeyId) -> None:
+        """Forget a key that was never enabled."""
+        self._connection.execute(
+            delete(keys).where(keys.c.key_id == key_id, keys.c.current_material_id.is_(None))
+        )
+
+    def set_state(self, key_id: KeyId, state: KeyState) -> None:
+        """Change a key's state."""
+        self._connection.execute(update(keys).where(keys.c.key_id == key_id).values(state=state))
+        self._log_key(key_id)
+
+    def set_description(self, key_id: KeyId, description: str) -> None:
+        """Change a key's description."""
+        self._connection.execute(update(keys).where(keys.c.key_id == key_id).values(description=description))
+        self._log_key(key_id)
+
+    def alias(self, account: AccountId, name: str) -> Alias | None:
+        """One alias."""
+        query = select(aliases).where(aliases.c.account == account, aliases.c.name == name)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else alias_of(row)
+
+    def count_aliases(self, key_id: KeyId) -> int:
+        """How many aliases name a key."""
+        query = select(func.count()).select_from(aliases).where(aliases.c.key_id == key_id)
+        return self._connection.scalar(query) or 0
+
+    def add_alias(self, alias: Alias) -> None:
+        """Add an alias."""
+        if self.alias(alias.account, alias.name) is not None:
+            raise AlreadyExistsError(f"The alias {alias.name} exists already.")
+        self._connection.execute(insert(aliases).values(alias_columns(alias)))
+        self._log_alias(alias.account, alias.name)
+
+    def set_alias_target(self, account: AccountId, name: str, key_id: KeyId, now: datetime) -> None:
+        """Let an alias name another key."""
+        self._connection.execute(
+            update(aliases)
+            .where(aliases.c.account == account, aliases.c.name == name)
+            .values(key_id=key_id, updated_at=to_text(now))
+        )
+        self._log_alias(account, name)
+
+    def remove_alias(self, account: AccountId, name: str) -> None:
+        """Remove an alias."""
+        self._connection.execute(delete(aliases).where(aliases.c.account == account, aliases.c.name == name))
+        self._log_alias(account, name)
+
+    def tags(self, key_id: KeyId) -> Sequence[Tag]:
+        """A key's tags."""
+        query = select(key_tags).where(key_tags.c.key_id == key_id).order_by(key_tags.c.tag_key)
+        return [Tag(row.tag_key, row.tag_value) for row in self._connection.execute(query)]
+
+    def put_tags(self, key_id: KeyId, tags: Sequence[Tag]) -> None:
+        """Add tags, or replace their values."""
+        values = {tag.tag_key: tag.tag_value for tag in tags}
+        self.remove_tags(key_id, list(values))
+        if values:
+            self._connection.execute(
+                insert(key_tags),
+                [{"key_id": key_id, "tag_key": key, "tag_value": value} for key, value in values.items()],
+            )
+
+    def remove_tags(self, key_id: KeyId, tag_keys: Sequence[str]) -> None:
+        """Remove tags."""
+        self._connection.execute(
+            delete(key_tags).where(key_tags.c.key_id == key_id, key_tags.c.tag_key.in_(tag_keys))
+        )
+
+    def _log_key(self, key_id: KeyId) -> None:
+        change_log.append(self._connection, key_changes, key_id=key_id)
+
+    def _log_alias(self, account: AccountId, name: str) -> None:
+        change_log.append(self._connection, key_changes, alias_account=account, alias_name=name)

@@ -1,0 +1,475 @@
+"""The operator's commands on a SoftHSM token: what they give, and how they say that something is wrong."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import os
+import pwd
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from botocore.exceptions import SSLError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from hsmkms.testing.server import DevServer
+from hsmkms.testing.token import SoftHsmToken, make_softhsm_token
+from tests.acceptance.clients import new_key, refusal
+from tests.acceptance.deployments import Deployment, Outcome, RootKey, run_command, serving
+from tests.faultshim import FaultShim
+
+REGION: Final = "eu-west-1"
+FAILED, USAGE, CONFIG, TOKEN, WRONG_USER, REFUSED = 1, 2, 3, 4, 5, 6
+
+
+@pytest.fixture(scope="module")
+def token(tmp_path_factory: pytest.TempPathFactory) -> SoftHsmToken:
+    return make_softhsm_token(tmp_path_factory.mktemp("token") / "softhsm", "kms-eu-west-1")
+
+
+@pytest.fixture(scope="module")
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, token: SoftHsmToken
+) -> tuple[Deployment, RootKey]:
+    """Initialised, with TLS, not running."""
+    deployment = Deployment(tmp_path_factory.mktemp("prepared"))
+    deployment.add_region(REGION, token)
+    _make_certificate(deployment)
+    return deployment, deployment.init()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, token: SoftHsmToken) -> Deployment:
+    """A settings file of the test's own over the shared token; nothing is initialised."""
+    deployment = Deployment(tmp_path)
+    deployment.add_region(REGION, token)
+    return deployment
+
+
+def _make_certificate(deployment: Deployment) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = deployment.directory / "tls.pem"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file = deployment.directory / "tls.key"
+    key_file.touch(mode=0o600)
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    deployment.server |= {"tls_certificate": str(pem), "tls_key": str(key_file)}
+
+
+def _refused(outcome: Outcome, code: int, *words: str) -> None:
+    """It failed with this code, said all of this on standard error, and showed no traceback."""
+    assert outcome.code == code, outcome.said
+    assert "Traceback" not in outcome.stderr, outcome.stderr
+    assert outcome.stdout == ""
+    for word in words:
+        assert word in outcome.said
+
+
+# --- the way it is meant ---------------------------------------------------------------------------------
+
+
+def test_serve_over_tls(prepared: tuple[Deployment, RootKey]) -> None:
+    deployment, root = prepared
+    pem = deployment.server["tls_certificate"]
+    with serving(deployment) as served:
+        assert served.endpoint.startswith("https://127.0.0.1:")
+        kms = served.client(root, REGION, verify=pem)
+        key = new_key(kms)
+        blob = kms.encrypt(KeyId=key, Plaintext=b"over TLS")["CiphertextBlob"]
+        assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"over TLS"
+        assert served.client(root, REGION, "sts", verify=pem).get_caller_identity()["Account"]
+        with pytest.raises(SSLError):
+            served.client(root, REGION).list_keys()
+        # Doctor looks beside a running server.
+        outcome = deployment.run("doctor", "--json")
+    assert (outcome.code, outcome.members["problems"]) == (0, [])
+    region = outcome.members["regions"][REGION]
+    assert (region["state"], region["profile"]) == ("ready", "softhsm")
+    assert region["objects"]["rows"] == region["objects"]["objects"] >= 1
+    assert all(result["passed"] for result in region["probe"])
+    with serving(deployment) as served:
+        kms = served.client(root, REGION, verify=pem)
+        assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"over TLS"
+
+
+def test_init_again_changes_nothing_and_shows_no_secret(prepared: tuple[Deployment, RootKey]) -> None:
+    deployment, root = prepared
+    outcome = deployment.run("init", "--json")
+    assert outcome.code == 0
+    assert outcome.members == {
+        "account": "123456789012",
+        "access_key_id": root.access_key_id,
+        "secret_access_key": None,
+        "regions": [REGION],
+    }
+    human = deployment.run("init")
+    assert human.code == 0
+    assert "has its root access key" in human.said
+    for said in (outcome.said, human.said):
+        assert root.secret_access_key not in said
+
+
+def test_a_pin_from_a_systemd_credential(
+    prepared: tuple[Deployment, RootKey], token: SoftHsmToken, tmp_path: Path
+) -> None:
+    shared, root = prepared
+    deployment = Deployment(tmp_path)
+    deployment.add_region(REGION, token, pin_credential="kms-pin")
+    deployment.data.symlink_to(shared.data)
+    deployment.write()
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    # systemd makes them 0440 in a directory of the unit's own.
+    (credentials / "kms-pin").write_text(token.pin)
+    (credentials / "kms-pin").chmod(0o440)
+    _refused(deployment.run("init"), CONFIG, "pin_credential", "$CREDENTIALS_DIRECTORY is not set")
+    outcome = deployment.run("init", "--json", CREDENTIALS_DIRECTORY=str(credentials))
+    assert outcome.members["access_key_id"] == root.access_key_id
+    deployment.environment["CREDENTIALS_DIRECTORY"] = str(credentials)
+    with serving(deployment) as served:
+        assert new_key(served.client(root, REGION))
+    (credentials / "kms-pin").unlink()
+    _refused(deployment.run("serve"), CONFIG, "kms-pin", "No such file")
+
+
+def test_access_keys_are_created_listed_disabled_and_imported(
+    prepared: tuple[Deployment, RootKey],
+) -> None:
+    deployment, root = prepared
+    created = deployment.run("access-key", "create", "--account", "222222222222", "--json").members
+    assert created["principal"] == "arn:aws:iam::222222222222:root"
+    assert created["status"] == "Active"
+    human = deployment.run("access-key", "create", "--account", "222222222222")
+    assert [line.partition("=")[0] for line in human.stdout.split()] == [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    ]
+    _refused(deployment.run("access-key", "create", "--account", "222222222222"), REFUSED, "two")
+    imported_id, secret = "AKIAIMPORTED12345678", "imported/secret+0123456789abcdefghijklmn"
+    imported = deployment.run(
+        "access-key", "import", "--account", "333333333333", imported_id, "--json", stdin=f"{secret}\n"
+    )
+    assert imported.members["access_key_id"] == imported_id
+    _refused(
+        deployment.run("access-key", "import", "--account", "333333333333", imported_id, stdin=secret),
+        REFUSED,
+        imported_id,
+    )
+    _refused(
+        deployment.run("access-key", "import", "--account", "333333333333", "AKIASHORTSECRET12345", stdin="no"),
+        REFUSED,
+        "A secret access key is",
+    )
+    # Neither PIN nor token is needed from here on.
+    blind = Deployment(deployment.directory / "blind")
+    blind.directory.mkdir()
+    blind.regions = {
+        REGION: {"module_path": "/nowhere.so", "token_label": "none", "pin_file": "/nowhere.pin"}
+    }
+    blind.data.symlink_to(deployment.data)
+    blind.write()
+    disabled = blind.run("access-key", "disable", created["access_key_id"], "--json")
+    assert disabled.members == {"access_key_id": created["access_key_id"], "status": "Inactive"}
+    _refused(blind.run("access-key", "disable", "AKIANOSUCHKEY1234567"), REFUSED, "AKIANOSUCHKEY1234567")
+    listed = blind.run("access-key", "list", "--json")
+    by_id = {entry["access_key_id"]: entry for entry in listed.members["access_keys"]}
+    assert by_id[root.access_key_id]["status"] == "Active"
+    assert by_id[created["access_key_id"]]["status"] == "Inactive"
+    assert by_id[imported_id]["account"] == "333333333333"
+    human_list = blind.run("access-key", "list", COLUMNS="200")
+    assert created["access_key_id"] in human_list.stdout
+    for said in (listed.said, human_list.said, imported.said, disabled.said):
+        for shown in (secret, created["secret_access_key"], root.secret_access_key):
+            assert shown not in said
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------
+
+Spoil = Callable[[Deployment], None]
+
+
+def _region(**changes: Any) -> Spoil:
+    def spoil(deployment: Deployment) -> None:
+        table = deployment.regions[REGION] | changes
+        deployment.regions[REGION] = {name: value for name, value in table.items() if value is not None}
+
+    return spoil
+
+
+def _server(**changes: Any) -> Spoil:
+    def spoil(deployment: Deployment) -> None:
+        deployment.server |= changes
+
+    return spoil
+
+
+def _no_module(deployment: Deployment) -> None:
+    path = deployment.directory / "text.so"
+    path.write_text("this is no module\n")
+    _region(module_path=str(path))(deployment)
+
+
+def _readable_pin(deployment: Deployment) -> None:
+    Path(deployment.regions[REGION]["pin_file"]).chmod(0o640)
+
+
+def _empty_pin(deployment: Deployment) -> None:
+    Path(deployment.regions[REGION]["pin_file"]).write_text("\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "words"),
+    [
+        pytest.param(_region(color="red"), CONFIG, ("regions.eu-west-1.color",), id="unknown setting"),
+        pytest.param(
+            _region(pin="1234"), CONFIG, ("regions.eu-west-1.pin:",), id="the PIN in the settings file"
+        ),
+        pytest.param(
+            _region(sessions=0), CONFIG, ("regions.eu-west-1.sessions", "2"), id="out of range"
+        ),
+        pytest.param(
+            _region(profile="lunar"), CONFIG, ("unknown profile 'lunar'", "softhsm"), id="unknown profile"
+        ),
+        pytest.param(
+            _region(pin_file=None), CONFIG, ("exactly one of pin_file and pin_credential",), id="no PIN"
+        ),
+        pytest.param(
+            _region(token_serial="1"),
+            CONFIG,
+            ("exactly one of token_label and token_serial",),
+            id="two names of the token",
+        ),
+        pytest.param(
+            _region(module_path="/nowhere/libhsm.so"),
+            TOKEN,
+            ("region eu-west-1", "/nowhere/libhsm.so"),
+            id="no module",
+        ),
+        pytest.param(_no_module, TOKEN, ("region eu-west-1", "text.so"), id="a text file for a module"),
+        pytest.param(
+            _region(module_path="/lib/x86_64-linux-gnu/libc.so.6"),
+            TOKEN,
+            ("region eu-west-1", "libc.so.6"),
+            id="a library that is no PKCS#11 module",
+        ),
+        pytest.param(
+            _region(token_label="somewhere-else"),
+            TOKEN,
+            ("region eu-west-1", "'somewhere-else'"),
+            id="no such token",
+        ),
+        pytest.param(_readable_pin, CONFIG, ("others may read", "chmod 600"), id="a PIN for all to read"),
+        pytest.param(_empty_pin, CONFIG, ("is empty",), id="an empty PIN file"),
+        pytest.param(
+            _region(pin_file="/nowhere.pin"), CONFIG, ("/nowhere.pin", "No such file"), id="no PIN file"
+        ),
+        pytest.param(
+            _server(listen="127.0.0.1"), CONFIG, ("server", "ADDRESS:PORT"), id="an address without port"
+        ),
+        pytest.param(
+            _server(tls_key="/etc/key.pem"), CONFIG, ("tls_certificate and tls_key",), id="half of TLS"
+        ),
+    ],
+)
+def test_init_says_what_is_wrong(
+    fresh: Deployment, token: SoftHsmToken, spoil: Spoil, code: int, words: tuple[str, ...]
+) -> None:
+    spoil(fresh)
+    fresh.write()
+    outcome = fresh.run("init")
+    _refused(outcome, code, *words)
+    assert token.pin not in outcome.said
+
+
+def test_a_settings_file_that_is_none(tmp_path: Path) -> None:
+    for command in ("init", "serve", "doctor"):
+        _refused(
+            run_command(command, "--config", tmp_path / "none.toml"),
+            CONFIG,
+            "none.toml",
+            "No such file or directory",
+        )
+    broken = tmp_path / "broken.toml"
+    broken.write_text("data = \n")
+    _refused(run_command("init", "--config", broken), CONFIG, "broken.toml", "not TOML")
+    outcome = run_command("serve")
+    assert (outcome.code, "--config" in outcome.stderr) == (USAGE, True)
+
+
+def test_serve_before_init_says_so(fresh: Deployment) -> None:
+    fresh.write()
+    outcome = fresh.run("serve")
+    assert outcome.code != 0
+    _refused(outcome, outcome.code, "hsmkms init")
+    doctor = fresh.run("doctor", "--json")
+    assert doctor.code == FAILED
+    assert any("hsmkms init" in problem for problem in doctor.members["problems"])
+
+
+def test_a_wrong_pin_is_tried_once(
+    prepared: tuple[Deployment, RootKey], token: SoftHsmToken, shim_module: Path, tmp_path: Path
+) -> None:
+    """By the first of two workers' worth of commands; a marker then keeps every other from the token."""
+    shared, root = prepared
+    files = tmp_path / "shim"
+    files.mkdir()
+    shim = FaultShim(shim_module, files)
+    deployment = Deployment(tmp_path)
+    deployment.server["workers"] = 2
+    deployment.add_region(
+        REGION,
+        token,
+        module_path=str(shim.module),
+        environment={**token.environment, **shim.environment},
+    )
+    deployment.data.symlink_to(shared.data)
+    pin_file = Path(deployment.regions[REGION]["pin_file"])
+    pin_file.write_text("not-the-pin")
+    deployment.write()
+    marker = shared.data / "run" / f"pin-refused-{REGION}"
+    try:
+        outcome = deployment.run("serve")
+        _refused(outcome, TOKEN, f"region {REGION}", "CKR_PIN_INCORRECT", "not started")
+        assert shim.calls("C_Login") == 1
+        for command in (("serve",), ("init",)):
+            outcome = deployment.run(*command)
+            _refused(outcome, TOKEN, "refused the PIN earlier", f"remove {marker}")
+            assert "not-the-pin" not in outcome.said
+        doctor = deployment.run("doctor", "--json")
+        assert doctor.code == FAILED
+        assert any("refused the PIN earlier" in problem for problem in doctor.members["problems"])
+        assert shim.calls("C_Login") == 1
+        # Mended, as the message says.
+        pin_file.write_text(token.pin)
+        marker.unlink()
+        with serving(deployment) as served:
+            assert new_key(served.client(root, REGION))
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:4766"])
+def test_other_machines_need_tls(prepared: tuple[Deployment, RootKey], tmp_path: Path, listen: str) -> None:
+    deployment = Deployment(tmp_path, regions=prepared[0].regions)
+    deployment.data.symlink_to(prepared[0].data)
+    deployment.server["listen"] = listen
+    deployment.write()
+    _refused(deployment.run("serve"), CONFIG, listen, "tls_certificate")
+    _refused(
+        run_command("dev", "--listen", listen, "--data", tmp_path / "dev"), USAGE, "loopback only", "hsmkms serve"
+    )
+    assert not (tmp_path / "dev").exists()
+
+
+def test_a_port_in_use(prepared: tuple[Deployment, RootKey], tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path, regions=prepared[0].regions)
+    deployment.data.symlink_to(prepared[0].data)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        deployment.server["listen"] = listen
+        deployment.write()
+        _refused(deployment.run("serve"), FAILED, f"cannot listen on {listen}", "Address already in use")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("--region", "Mars"), id="no region"),
+        pytest.param(("--account", "12345"), id="no account"),
+        pytest.param(("--access-key", "AKIAWITHOUTSECRET123"), id="an access key without a secret"),
+        pytest.param(("--workers", "0"), id="no workers"),
+        pytest.param(("--listen", "here"), id="no address"),
+    ],
+)
+def test_dev_refuses_arguments(tmp_path: Path, arguments: tuple[str, str]) -> None:
+    outcome = run_command("dev", "--data", tmp_path / "dev", *arguments)
+    assert outcome.code == USAGE, outcome.said
+    assert "Traceback" not in outcome.said
+    assert not (tmp_path / "dev").exists()
+
+
+def test_a_short_secret_is_refused_without_being_repeated(tmp_path: Path) -> None:
+    outcome = run_command(
+        "dev", "--listen", "127.0.0.1:0", "--data", tmp_path / "dev", "--access-key", "AKIAOWNKEY1234567890:s3cr3t"
+    )
+    _refused(outcome, REFUSED, "A secret access key is 16 to 128 characters")
+    assert "s3cr3t" not in outcome.said
+
+
+# --- whose directory it is -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobodys(prepared: tuple[Deployment, RootKey]) -> Iterator[Deployment]:
+    """The prepared deployment, its data directory given to another user for a while."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a directory away")
+    deployment, _ = prepared
+    os.chown(deployment.data, pwd.getpwnam("nobody").pw_uid, -1)
+    yield deployment
+    os.chown(deployment.data, 0, -1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("init",), id="init"),
+        pytest.param(("serve",), id="serve"),
+        pytest.param(("doctor",), id="doctor"),
+        pytest.param(("access-key", "list"), id="access-key list"),
+        pytest.param(("access-key", "create", "--account", "222222222222"), id="access-key create"),
+        pytest.param(("access-key", "disable", "AKIANOSUCHKEY1234567"), id="access-key disable"),
+        pytest.param(
+            ("access-key", "import", "--account", "222222222222", "AKIANOSUCHKEY1234567"),
+            id="access-key import",
+        ),
+        pytest.param(("dev",), id="dev"),
+    ],
+)
+def test_another_users_directory_is_left_alone(nobodys: Deployment, arguments: tuple[str, ...]) -> None:
+    before = sorted(path for path in nobodys.data.rglob("*"))
+    if arguments == ("dev",):
+        outcome = run_command("dev", "--listen", "127.0.0.1:0", "--data", nobodys.data)
+    else:
+        outcome = nobodys.run(*arguments)
+    _refused(outcome, WRONG_USER, f"{nobodys.data} belongs to user nobody", "sudo -u nobody hsmkms")
+    assert sorted(path for path in nobodys.data.rglob("*")) == before
+
+
+def test_dev_with_json_prints_exactly_one_line(server: DevServer) -> None:
+    """``DevServer`` has read the first line; after it there must be nothing until the end."""
+    announced = {
+        name: getattr(server, name)
+        for name in ("endpoint", "account", "access_key_id", "secret_access_key", "regions")
+    }
+    assert json.dumps(announced)
+    assert refusal(server.client().describe_key, KeyId="alias/nowhere").code == "NotFoundException"

@@ -1,0 +1,129 @@
+"""What other processes do to a store. They are spawned, as workers are; each function runs in one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from hsmkms.errors import LimitExceededError
+from hsmkms.model.identities import AccessKeyStatus
+from hsmkms.model.keys import KeyState
+from hsmkms.model.names import KeyId, MaterialId
+from hsmkms.store import SqliteDirectory, SqliteInvocationStore, SqliteKeyStore, StoreSettings, migrate
+from tests.contract.store.nouns import REGION, alias_of, pending_key
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@contextmanager
+def process(act: Callable[..., None], *arguments: Any) -> Iterator[tuple[Connection, BaseProcess]]:
+    """A process that runs ``act(pipe, *arguments)``; gone, one way or the other, at the end."""
+    ours, theirs = SPAWN.Pipe()
+    child = SPAWN.Process(target=act, args=(theirs, *arguments))
+    child.start()
+    theirs.close()
+    try:
+        yield ours, child
+        child.join(60)
+    finally:
+        child.kill()
+        child.join()
+        child.close()
+        ours.close()
+
+
+def follow(pipe: Connection, settings: StoreSettings, key_id: KeyId, access_key_id: str) -> None:
+    """Say what the snapshots say, as often as asked, until told to stop."""
+    store, directory = SqliteKeyStore(settings, REGION), SqliteDirectory(settings)
+    store.snapshot()
+    directory.snapshot()
+    pipe.send("ready")
+    while pipe.recv() == "ask":
+        state = store.snapshot().keys[key_id].state
+        status = directory.snapshot().access_keys[access_key_id].status
+        pipe.send((state, status))
+
+
+def disable_and_enable(pipe: Connection, settings: StoreSettings, key_id: KeyId, access_key_id: str) -> None:
+    """Change a key and an access key, as often as asked, until told to stop."""
+    store, directory = SqliteKeyStore(settings, REGION), SqliteDirectory(settings)
+    pipe.send("ready")
+    while (order := pipe.recv()) != "stop":
+        state, status = order
+        with store.change() as change:
+            change.set_state(key_id, KeyState(state))
+        directory.set_access_key_status(access_key_id, AccessKeyStatus(status))
+        pipe.send("answered")
+
+
+def count_up(pipe: Connection, settings: StoreSettings, key_id: KeyId, times: int) -> None:
+    """Two threads, each adding one to the number in a description, and an alias, ``times`` times."""
+    store = SqliteKeyStore(settings, REGION)
+    faults: list[str] = []
+
+    def add_one(name: str) -> None:
+        try:
+            for number in range(times):
+                with store.change() as change:
+                    key = change.key(key_id)
+                    assert key is not None
+                    change.set_description(key_id, str(int(key.description) + 1))
+                    change.add_alias(alias_of(key, f"{name}/{number}"))
+                if number % 10 == 0:
+                    store.snapshot()
+        except BaseException as fault:  # noqa: BLE001 - told to the process that asked
+            faults.append(repr(fault))
+
+    me = SPAWN.current_process().name
+    threads = [threading.Thread(target=add_one, args=(f"{me}/{number}",)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pipe.send(faults)
+
+
+def reserve_all(pipe: Connection, settings: StoreSettings, material_id: MaterialId, limit: int) -> None:
+    """Blocks of 7 until there are no more."""
+    store = SqliteInvocationStore(settings, REGION)
+    pipe.send("ready")
+    pipe.recv()
+    totals: list[int] = []
+    try:
+        while True:
+            totals.append(store.reserve(material_id, 7, limit))
+    except LimitExceededError:
+        pipe.send(totals)
+
+
+def change_without_end(pipe: Connection, settings: StoreSettings, key_id: KeyId) -> None:
+    """Stay in the middle of a change larger than SQLite's cache; somebody has to kill this process."""
+    store = SqliteKeyStore(settings, REGION)
+    with store.change() as change:
+        change.set_state(key_id, KeyState.DISABLED)
+        for _ in range(100):
+            key, version = pending_key()
+            change.add_pending_key(key, version, [])
+            change.set_description(key.key_id, "x" * 65536)
+        pipe.send("in the middle")
+        pipe.recv()
+
+
+def reserve_and_tell(pipe: Connection, settings: StoreSettings, material_id: MaterialId) -> None:
+    """Reserve and tell, without end; somebody has to kill this process."""
+    store = SqliteInvocationStore(settings, REGION)
+    while True:
+        pipe.send(store.reserve(material_id, 1, 2**32))
+
+
+def migrate_now(pipe: Connection, settings: StoreSettings) -> None:
+    """Migrate on command."""
+    pipe.send("ready")
+    pipe.recv()
+    migrate(settings, [REGION])
+    pipe.send("done")

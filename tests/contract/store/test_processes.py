@@ -1,0 +1,133 @@
+"""What the stores promise across processes; only SQLite can show it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+from hsmkms.model.identities import AccessKeyStatus
+from hsmkms.model.keys import KeyState
+from hsmkms.model.names import MaterialId
+from hsmkms.store import (
+    SqliteDirectory,
+    SqliteInvocationStore,
+    SqliteKeyStore,
+    StoreSettings,
+    require_migrated,
+)
+from tests.contract.store import actors
+from tests.contract.store.nouns import ACCOUNT, NOW, REGION, access_key, add_key
+
+MATERIAL = MaterialId(bytes(16))
+
+
+def test_two_processes_see_each_others_changes_at_once(settings: StoreSettings) -> None:
+    store, directory = SqliteKeyStore(settings, REGION), SqliteDirectory(settings)
+    key_id, access_key_id = add_key(store).key_id, access_key().access_key_id
+    directory.add_account(ACCOUNT, NOW)
+    directory.add_access_key(access_key())
+    with (
+        actors.process(actors.follow, settings, key_id, access_key_id) as (follower, _),
+        actors.process(actors.disable_and_enable, settings, key_id, access_key_id) as (changer, _),
+    ):
+        assert (follower.recv(), changer.recv()) == ("ready", "ready")
+        for number in range(100):
+            state = (KeyState.DISABLED, KeyState.ENABLED)[number % 2]
+            status = (AccessKeyStatus.INACTIVE, AccessKeyStatus.ACTIVE)[number % 2]
+            changer.send((state, status))
+            assert changer.recv() == "answered"
+            follower.send("ask")
+            assert follower.recv() == (state, status)
+            assert store.snapshot().keys[key_id].state is state
+            assert directory.snapshot().access_keys[access_key_id].status is status
+        follower.send("stop")
+        changer.send("stop")
+
+
+def test_two_writing_processes_lose_nothing(settings: StoreSettings) -> None:
+    store = SqliteKeyStore(settings, REGION)
+    key_id = add_key(store).key_id
+    with store.change() as change:
+        change.set_description(key_id, "0")
+    with (
+        actors.process(actors.count_up, settings, key_id, 200) as (first, _),
+        actors.process(actors.count_up, settings, key_id, 200) as (second, _),
+    ):
+        assert first.recv() == []
+        assert second.recv() == []
+    snapshot = store.snapshot()
+    assert snapshot.keys[key_id].description == "800"
+    assert len(snapshot.aliases) == 800
+
+
+def test_two_processes_never_get_the_same_block(settings: StoreSettings) -> None:
+    with (
+        actors.process(actors.reserve_all, settings, MATERIAL, 1000) as (first, _),
+        actors.process(actors.reserve_all, settings, MATERIAL, 1000) as (second, _),
+    ):
+        for pipe in (first, second):
+            pipe.recv()
+        for pipe in (first, second):
+            pipe.send("go")
+        totals = first.recv() + second.recv()
+    assert sorted(totals) == list(range(7, 1000, 7))
+    assert SqliteInvocationStore(settings, REGION).reserved() == {MATERIAL: 994}
+
+
+def test_a_writer_killed_in_the_middle_leaves_nothing_and_blocks_nobody(settings: StoreSettings) -> None:
+    store = SqliteKeyStore(settings, REGION)
+    key = add_key(store)
+    with actors.process(actors.change_without_end, settings, key.key_id) as (pipe, child):
+        assert pipe.recv() == "in the middle"
+        # So much was changed that SQLite has written some of it already.
+        assert wal_of(settings).stat().st_size > 2_000_000
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        assert store.snapshot().keys == {key.key_id: key}
+    assert list(store.pending_keys(NOW + timedelta(days=1))) == []
+    other = add_key(store)
+    assert SqliteKeyStore(settings, REGION).snapshot().keys == {key.key_id: key, other.key_id: other}
+    with closing(sqlite3.connect(settings.keys_file(REGION))) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+    require_migrated(settings, [REGION])
+
+
+def test_no_block_that_was_told_is_lost_by_a_kill(settings: StoreSettings) -> None:
+    with actors.process(actors.reserve_and_tell, settings, MATERIAL) as (pipe, child):
+        told = [pipe.recv() for _ in range(20)]
+        child.kill()
+        child.join()
+        while pipe.poll():
+            try:
+                told.append(pipe.recv())
+            except EOFError:
+                break
+    assert told == list(range(1, len(told) + 1))
+    # One more may have been reserved than was told.
+    assert SqliteInvocationStore(settings, REGION).reserved()[MATERIAL] in (len(told), len(told) + 1)
+
+
+def test_two_processes_migrate_at_once(tmp_path: Path) -> None:
+    fresh = StoreSettings(directory=tmp_path / "fresh")
+    with (
+        actors.process(actors.migrate_now, fresh) as (first, _),
+        actors.process(actors.migrate_now, fresh) as (second, _),
+    ):
+        for pipe in (first, second):
+            pipe.recv()
+        for pipe in (first, second):
+            pipe.send("go")
+        assert (first.recv(), second.recv()) == ("done", "done")
+    require_migrated(fresh, [REGION])
+    add_key(SqliteKeyStore(fresh, REGION))
+
+
+def wal_of(settings: StoreSettings) -> Path:
+    keys_file = settings.keys_file(REGION)
+    return keys_file.with_name(f"{keys_file.name}-wal")

@@ -1,0 +1,168 @@
+"""Random changes: SQLite, a second process on the same file, and the fake always agree."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import patch
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from hsmkms.errors import KmsError
+from hsmkms.model.keys import Key, KeyState, KeyVersion, Tag
+from hsmkms.model.names import KeyId
+from hsmkms.ports.store import KeyChanges, KeyStore
+from hsmkms.store import SqliteKeyStore, StoreSettings, change_log, migrate
+from tests.contract.store.nouns import ACCOUNT, NOW, OTHER_ACCOUNT, REGION, pending_key
+from tests.contract.store.nouns import alias_of as make_alias
+from tests.store_fakes import FakeKeyStore
+
+ACCOUNTS = st.sampled_from([ACCOUNT, OTHER_ACCOUNT])
+NAMES = st.sampled_from(["a", "b", "c/d"])
+TAGS = st.lists(st.builds(Tag, st.sampled_from(["k", "K", "é"]), st.text("ab", max_size=2)), max_size=3)
+
+
+class StoresAgree(RuleBasedStateMachine):
+    """Every rule does the same to both; the follower only looks, and only sometimes."""
+
+    born = Bundle[tuple[Key, KeyVersion]]("born")
+
+    @initialize()
+    def open(self) -> None:
+        self.directory = Path(tempfile.mkdtemp())
+        where = StoreSettings(directory=self.directory)
+        migrate(where, [REGION])
+        self.sqlite = SqliteKeyStore(where, REGION)
+        self.follower = SqliteKeyStore(where, REGION)
+        self.fake = FakeKeyStore()
+        # So short that a follower that looks rarely has to read everything now and then.
+        self.short_log = patch.object(change_log, "KEPT_ENTRIES", 4)
+        self.short_log.start()
+
+    def both(self, act: Callable[[KeyChanges], object]) -> None:
+        outcomes = []
+        for store in self.stores():
+            try:
+                with store.change() as change:
+                    outcomes.append(repr(act(change)))
+            except KmsError as refusal:
+                outcomes.append(type(refusal).__name__)
+        assert outcomes[0] == outcomes[1]
+
+    def stores(self) -> tuple[KeyStore, KeyStore]:
+        return self.sqlite, self.fake
+
+    @rule(target=born, account=ACCOUNTS, tags=TAGS)
+    def begin_key(self, account: str, tags: list[Tag]) -> tuple[Key, KeyVersion]:
+        key, version = pending_key(ACCOUNT if account == ACCOUNT else OTHER_ACCOUNT)
+        self.both(lambda change: change.add_pending_key(key, version, tags))
+        return key, version
+
+    @rule(one=born)
+    def begin_key_again(self, one: tuple[Key, KeyVersion]) -> None:
+        self.both(lambda change: change.add_pending_key(one[0], one[1], []))
+
+    @rule(one=born, other=born)
+    def enable_key(self, one: tuple[Key, KeyVersion], other: tuple[Key, KeyVersion]) -> None:
+        self.both(lambda change: change.enable_pending_key(one[0].key_id, other[1].material_id, b"check"))
+
+    @rule(one=born)
+    def enable_its_own(self, one: tuple[Key, KeyVersion]) -> None:
+        self.both(lambda change: change.enable_pending_key(one[0].key_id, one[1].material_id, b"check"))
+
+    @rule(one=born)
+    def remove_key(self, one: tuple[Key, KeyVersion]) -> None:
+        def act(change: KeyChanges) -> None:
+            # The port leaves open what an alias of a key under way would become.
+            if change.count_aliases(one[0].key_id) == 0:
+                change.remove_pending_key(one[0].key_id)
+
+        self.both(act)
+
+    @rule(one=born, state=st.sampled_from(list(KeyState)), description=st.text("xy", max_size=3))
+    def change_key(self, one: tuple[Key, KeyVersion], state: KeyState, description: str) -> None:
+        def act(change: KeyChanges) -> Key | None:
+            if change.key(one[0].key_id) is not None:
+                change.set_state(one[0].key_id, state)
+                change.set_description(one[0].key_id, description)
+            return change.key(one[0].key_id)
+
+        self.both(act)
+
+    @rule(one=born, account=ACCOUNTS, name=NAMES)
+    def add_alias(self, one: tuple[Key, KeyVersion], account: str, name: str) -> None:
+        alias = replace(make_alias(one[0], name), account=ACCOUNT if account == ACCOUNT else OTHER_ACCOUNT)
+
+        def act(change: KeyChanges) -> int:
+            change.add_alias(alias)
+            return change.count_aliases(one[0].key_id)
+
+        self.both(act)
+
+    @rule(one=born, name=NAMES)
+    def move_alias(self, one: tuple[Key, KeyVersion], name: str) -> None:
+        def act(change: KeyChanges) -> object:
+            if change.alias(ACCOUNT, f"alias/{name}") is not None:
+                change.set_alias_target(ACCOUNT, f"alias/{name}", one[0].key_id, NOW + timedelta(minutes=1))
+            return change.alias(ACCOUNT, f"alias/{name}")
+
+        self.both(act)
+
+    @rule(name=NAMES)
+    def remove_alias(self, name: str) -> None:
+        self.both(lambda change: change.remove_alias(ACCOUNT, f"alias/{name}"))
+
+    @rule(one=born, tags=TAGS, removed=st.lists(st.sampled_from(["k", "K", "é"])))
+    def change_tags(self, one: tuple[Key, KeyVersion], tags: list[Tag], removed: list[str]) -> None:
+        def act(change: KeyChanges) -> object:
+            change.remove_tags(one[0].key_id, removed)
+            change.put_tags(one[0].key_id, tags)
+            return list(change.tags(one[0].key_id))
+
+        self.both(act)
+
+    @rule()
+    def follow(self) -> None:
+        ours, theirs = self.follower.snapshot(), self.fake.snapshot()
+        assert (ours.keys, ours.aliases) == (theirs.keys, theirs.aliases)
+
+    @rule(account=ACCOUNTS, after=st.none() | NAMES, limit=st.integers(1, 3), one=born)
+    def read_lists(self, account: str, after: str | None, limit: int, one: tuple[Key, KeyVersion]) -> None:
+        owner = ACCOUNT if account == ACCOUNT else OTHER_ACCOUNT
+        name = None if after is None else f"alias/{after}"
+        answers = [
+            (
+                list(store.list_keys(owner, after and KeyId("8"), limit)),
+                list(store.list_aliases(owner, None, name, limit)),
+                list(store.list_aliases(owner, one[0].key_id, name, limit)),
+                list(store.list_tags(one[0].key_id, after, limit)),
+                list(store.pending_keys(NOW + timedelta(days=1))),
+            )
+            for store in self.stores()
+        ]
+        assert answers[0] == answers[1]
+
+    @invariant()
+    def snapshots_agree(self) -> None:
+        if hasattr(self, "sqlite"):
+            ours, theirs = self.sqlite.snapshot(), self.fake.snapshot()
+            assert (ours.keys, ours.aliases) == (theirs.keys, theirs.aliases)
+
+    def teardown(self) -> None:
+        if hasattr(self, "sqlite"):
+            self.short_log.stop()
+            self.sqlite.close()
+            self.follower.close()
+            shutil.rmtree(self.directory)
+
+
+TestStoresAgree = StoresAgree.TestCase
+TestStoresAgree.settings = settings(
+    max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)

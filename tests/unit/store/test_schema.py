@@ -1,0 +1,200 @@
+"""Migrations: from nothing, from any older version, twice, at once with others, and never backwards."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import MetaData
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from hsmkms.errors import ServiceFaultError
+from hsmkms.model.names import Region
+from hsmkms.store import (
+    SqliteKeyStore,
+    StoreSettings,
+    StoreVersionError,
+    migrate,
+    require_migrated,
+    schema,
+    store_versions,
+    tables,
+)
+from hsmkms.store.database import Database
+from tests.contract.store.nouns import REGION, add_key
+
+METADATA = {
+    "keys": tables.keys_metadata,
+    "counters": tables.counters_metadata,
+    "directory": tables.directory_metadata,
+}
+
+
+def files(settings: StoreSettings) -> dict[str, Path]:
+    return {
+        "keys": settings.keys_file(REGION),
+        "counters": settings.counters_file(REGION),
+        "directory": settings.directory_file,
+    }
+
+
+def set_version(path: Path, version: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = ?", (version,))
+
+
+def dump(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as raw:
+        return list(raw.iterdump())
+
+
+@pytest.mark.parametrize("kind", METADATA)
+def test_the_migrations_lead_to_the_tables_that_the_code_uses(settings: StoreSettings, kind: str) -> None:
+    database = Database(files(settings)[kind])
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, METADATA[kind]) == []
+
+
+@pytest.mark.parametrize("metadata", METADATA.values(), ids=METADATA)
+def test_the_tables_are_not_sqlites_alone(metadata: MetaData) -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    for table in metadata.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=dialect))
+        for index in table.indexes:
+            assert str(CreateIndex(index).compile(dialect=dialect))
+
+
+def test_done_twice_it_changes_nothing(settings: StoreSettings) -> None:
+    add_key(SqliteKeyStore(settings, REGION))
+    before = {kind: dump(path) for kind, path in files(settings).items()}
+    migrate(settings, [REGION])
+    assert {kind: dump(path) for kind, path in files(settings).items()} == before
+
+
+def test_everything_is_for_the_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        settings = StoreSettings(directory=tmp_path / "data")
+        migrate(settings, [REGION])
+        add_key(SqliteKeyStore(settings, REGION))
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in settings.directory.rglob("*")}
+    finally:
+        os.umask(before)
+    assert settings.keys_file(REGION).with_name("keys.sqlite-wal") in modes
+    assert {modes[path] for path in modes if path.is_dir()} == {0o700}
+    assert {modes[path] for path in modes if path.is_file()} == {0o600}
+    assert stat.S_IMODE(settings.directory.stat().st_mode) == 0o700
+
+
+def test_an_empty_file_grows_up(tmp_path: Path) -> None:
+    settings = StoreSettings(directory=tmp_path)
+    for path in files(settings).values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with pytest.raises(StoreVersionError, match="schema version none"):
+        require_migrated(settings, [REGION])
+    migrate(settings, [REGION])
+    require_migrated(settings, [REGION])
+
+
+def test_a_store_of_every_older_version_keeps_its_rows(tmp_path: Path) -> None:
+    settings = StoreSettings(directory=tmp_path)
+    path = settings.keys_file(REGION)
+    schema._create_if_missing(tmp_path, path)
+    config = schema._alembic("keys")
+    with Database(path).write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "keys_0001")
+        connection.exec_driver_sql(
+            "INSERT INTO keys VALUES ('k', '111122223333', 'Enabled', '', 'SYMMETRIC_DEFAULT', "
+            "'ENCRYPT_DECRYPT', 'AWS_KMS', '2026-03-01T12:00:00.000000+00:00', x'00')"
+        )
+        connection.exec_driver_sql("INSERT INTO change_log (key_id) VALUES ('k')")
+    assert schema.store_version("keys", path) == ("keys_0001", "keys_0002")
+    migrate(settings, [REGION])
+    require_migrated(settings, [REGION])
+    store, other = SqliteKeyStore(settings, REGION), SqliteKeyStore(settings, REGION)
+    assert list(other.snapshot().keys) == ["k"]
+    key = add_key(store)
+    assert set(other.snapshot().keys) == {"k", key.key_id}
+
+
+@pytest.mark.parametrize("kind", METADATA)
+@pytest.mark.parametrize("act", [migrate, require_migrated])
+def test_refuses_a_store_that_is_newer_than_the_program(
+    settings: StoreSettings, kind: str, act: object
+) -> None:
+    path = files(settings)[kind]
+    wanted = store_versions(settings, [REGION])[str(path.relative_to(settings.directory))][1]
+    set_version(path, f"{kind}_9999")
+    before = dump(path)
+    with pytest.raises(StoreVersionError) as refused:
+        act(settings, [REGION])  # type: ignore[operator]
+    assert f"{kind}_9999" in str(refused.value)
+    assert wanted in str(refused.value)
+    assert dump(path) == before
+
+
+def test_a_server_refuses_a_store_that_is_older(settings: StoreSettings) -> None:
+    set_version(settings.keys_file(REGION), "keys_0001")
+    with pytest.raises(StoreVersionError, match=r"keys_0001.*keys_0002"):
+        require_migrated(settings, [REGION])
+
+
+def test_names_versions_by_file(settings: StoreSettings) -> None:
+    assert store_versions(settings, [REGION]) == {
+        "directory.sqlite": ("directory_0002", "directory_0002"),
+        "regions/eu-west-1/keys.sqlite": ("keys_0002", "keys_0002"),
+        "regions/eu-west-1/counters.sqlite": ("counters_0001", "counters_0001"),
+    }
+
+
+def test_a_region_that_was_never_made_is_named(settings: StoreSettings) -> None:
+    with pytest.raises(StoreVersionError, match=r"eu-central-1/keys\.sqlite is missing"):
+        require_migrated(settings, [REGION, Region("eu-central-1")])
+    assert not (settings.directory / "regions" / "eu-central-1").exists()
+
+
+def test_a_failed_step_leaves_the_version_that_was_there(settings: StoreSettings) -> None:
+    path = settings.directory_file
+    with closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("DROP TABLE access_keys")
+        raw.execute("DELETE FROM alembic_version")
+    before = dump(path)
+    # The first step finds tables that it wants to make.
+    with pytest.raises(ServiceFaultError):
+        migrate(settings, [REGION])
+    assert dump(path) == before
+
+
+@pytest.mark.parametrize(
+    "obstacle", ["a file where the data directory should be", "one where a region should"]
+)
+def test_says_what_cannot_be_made(tmp_path: Path, obstacle: str) -> None:
+    settings = StoreSettings(directory=tmp_path / "data")
+    if obstacle.startswith("a file"):
+        settings.directory.touch()
+    else:
+        (settings.directory / "regions").mkdir(parents=True)
+        (settings.directory / "regions" / REGION).touch()
+    with pytest.raises(ServiceFaultError, match="data"):
+        migrate(settings, [REGION])
+
+
+def test_a_file_that_is_no_database_is_named(settings: StoreSettings) -> None:
+    path = settings.keys_file(REGION)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.write_bytes(b"not a database at all" * 1000)
+    for act in (migrate, require_migrated):
+        with pytest.raises(ServiceFaultError, match=r"keys\.sqlite"):
+            act(settings, [REGION])
