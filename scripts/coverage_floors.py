@@ -20,7 +20,9 @@ def main() -> int:
     data.combine()
     data.save()
     total = data.report(show_missing=True, skip_covered=True)
-    pure = data.report(include=[f"hsmkms/{name}/*" for name in PURE] + ["hsmkms/errors.py"], show_missing=True)
+    pure = data.report(
+        include=[f"hsmkms/{name}/*" for name in PURE] + ["hsmkms/errors.py"], show_missing=True
+    )
     if pure < 100:
         print(f"the pure floors are covered to {pure:.1f} %, not 100 %", file=sys.stderr)
         return 1

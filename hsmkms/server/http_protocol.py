@@ -90,6 +90,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._in_head = True
         self._message_bytes = 0
         self._listens = True
+        self._is_last = False
         self._tcp: asyncio.Transport | None = None
 
     def enter(self, tcp: asyncio.Transport) -> bool:
@@ -152,6 +153,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._stop_head_timer()
         self._in_head = False
         super().on_headers_complete()
+        if self._is_last:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """What comes next is a head again."""
@@ -193,10 +196,19 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._close()
 
     def shutdown(self) -> None:
-        """End now, or with the answer under way; an idle TLS peer does not answer the goodbye."""
-        super().shutdown()
-        if self.transport.is_closing():
-            self.loop.call_later(_GOODBYE_SECONDS, self.abort)
+        """End with the answer under way, or soon.
+
+        A client that has only just connected is given a moment to ask, and an idle TLS peer does not answer
+        the goodbye.
+        """
+        self._is_last = True
+        self.loop.call_later(_GOODBYE_SECONDS, self._end_idle)
+        if self.cycle is not None:
+            super().shutdown()
+
+    def _end_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.abort()
 
     def _give_up(self) -> None:
         self._head_timer = None

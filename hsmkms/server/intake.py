@@ -89,9 +89,8 @@ def _single_headers(received: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     headers = dict(received)
     if len(headers) != len(received):
         raise MalformedHttpError("A header is repeated.")
-    for name in headers:
-        if b"_" in name:
-            raise MalformedHttpError("A header name has an underscore.")
+    if b"_" in b"".join(headers):
+        raise MalformedHttpError("A header name has an underscore.")
     return headers
 
 

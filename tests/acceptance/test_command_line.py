@@ -131,5 +131,7 @@ def test_a_data_key(shell: Shell) -> None:
 
 def test_a_refusal_reads_as_at_aws(shell: Shell) -> None:
     output = shell.run("aws kms describe-key --key-id alias/nowhere 2>&1 || echo exit code $?")
-    assert "An error occurred (NotFoundException) when calling the DescribeKey operation: Alias arn:" in output
+    assert (
+        "An error occurred (NotFoundException) when calling the DescribeKey operation: Alias arn:" in output
+    )
     assert "exit code 25" in output

@@ -35,9 +35,7 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> SoftHsmToken:
 
 
 @pytest.fixture(scope="module")
-def prepared(
-    tmp_path_factory: pytest.TempPathFactory, token: SoftHsmToken
-) -> tuple[Deployment, RootKey]:
+def prepared(tmp_path_factory: pytest.TempPathFactory, token: SoftHsmToken) -> tuple[Deployment, RootKey]:
     """Initialised, with TLS, not running."""
     deployment = Deployment(tmp_path_factory.mktemp("prepared"))
     deployment.add_region(REGION, token)
@@ -185,7 +183,9 @@ def test_access_keys_are_created_listed_disabled_and_imported(
         imported_id,
     )
     _refused(
-        deployment.run("access-key", "import", "--account", "333333333333", "AKIASHORTSECRET12345", stdin="no"),
+        deployment.run(
+            "access-key", "import", "--account", "333333333333", "AKIASHORTSECRET12345", stdin="no"
+        ),
         REFUSED,
         "A secret access key is",
     )
@@ -253,9 +253,7 @@ def _empty_pin(deployment: Deployment) -> None:
         pytest.param(
             _region(pin="1234"), CONFIG, ("regions.eu-west-1.pin:",), id="the PIN in the settings file"
         ),
-        pytest.param(
-            _region(sessions=0), CONFIG, ("regions.eu-west-1.sessions", "2"), id="out of range"
-        ),
+        pytest.param(_region(sessions=0), CONFIG, ("regions.eu-west-1.sessions", "2"), id="out of range"),
         pytest.param(
             _region(profile="lunar"), CONFIG, ("unknown profile 'lunar'", "softhsm"), id="unknown profile"
         ),
@@ -385,7 +383,10 @@ def test_other_machines_need_tls(prepared: tuple[Deployment, RootKey], tmp_path:
     deployment.write()
     _refused(deployment.run("serve"), CONFIG, listen, "tls_certificate")
     _refused(
-        run_command("dev", "--listen", listen, "--data", tmp_path / "dev"), USAGE, "loopback only", "hsmkms serve"
+        run_command("dev", "--listen", listen, "--data", tmp_path / "dev"),
+        USAGE,
+        "loopback only",
+        "hsmkms serve",
     )
     assert not (tmp_path / "dev").exists()
 
@@ -419,7 +420,13 @@ def test_dev_refuses_arguments(tmp_path: Path, arguments: tuple[str, str]) -> No
 
 def test_a_short_secret_is_refused_without_being_repeated(tmp_path: Path) -> None:
     outcome = run_command(
-        "dev", "--listen", "127.0.0.1:0", "--data", tmp_path / "dev", "--access-key", "AKIAOWNKEY1234567890:s3cr3t"
+        "dev",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        tmp_path / "dev",
+        "--access-key",
+        "AKIAOWNKEY1234567890:s3cr3t",
     )
     _refused(outcome, REFUSED, "A secret access key is 16 to 128 characters")
     assert "s3cr3t" not in outcome.said

@@ -281,7 +281,9 @@ def test_list_keys_gives_every_key_once_over_its_pages(kms: Any, stage: Stage) -
     ids = [entry["KeyId"] for entry in entries]
     assert len(set(ids)) == len(ids)
     assert made < set(ids)
-    paginated = [entry["KeyId"] for page in kms.get_paginator("list_keys").paginate() for entry in page["Keys"]]
+    paginated = [
+        entry["KeyId"] for page in kms.get_paginator("list_keys").paginate() for entry in page["Keys"]
+    ]
     assert paginated == ids
 
 
@@ -292,7 +294,9 @@ def test_a_key_made_between_two_pages_moves_no_other(kms: Any) -> None:
     new_key(kms)
     rest = [
         entry["KeyId"]
-        for page in _pages(lambda **more: kms.list_keys(**{"Limit": 2, "Marker": first["NextMarker"], **more}))
+        for page in _pages(
+            lambda **more: kms.list_keys(**{"Limit": 2, "Marker": first["NextMarker"], **more})
+        )
         for entry in page["Keys"]
     ]
     everything = {entry["KeyId"] for page in _pages(kms.list_keys, Limit=1000) for entry in page["Keys"]}
@@ -539,9 +543,7 @@ def test_a_blob_that_is_none(kms: Any, stage: Stage, spoil: Callable[[bytes], by
 
 def test_a_blob_under_another_key_than_the_one_named(kms: Any, stage: Stage) -> None:
     incorrect = "The key ID in the request does not identify a CMK that can perform this operation."
-    told = refusal(
-        kms.decrypt, CiphertextBlob=stage.blob, EncryptionContext=CONTEXT, KeyId=stage.other_key
-    )
+    told = refusal(kms.decrypt, CiphertextBlob=stage.blob, EncryptionContext=CONTEXT, KeyId=stage.other_key)
     assert (told.code, told.message) == ("IncorrectKeyException", incorrect)
     told = refusal(
         kms.re_encrypt,
@@ -801,9 +803,7 @@ def test_a_blob_under_another_key_than_the_one_named(kms: Any, stage: Stage) -> 
         ),
     ],
 )
-def test_refusals(
-    kms: Any, stage: Stage, operation: str, members: Members, code: str, words: str
-) -> None:
+def test_refusals(kms: Any, stage: Stage, operation: str, members: Members, code: str, words: str) -> None:
     told = refusal(getattr(kms, METHODS[operation]), **members(stage))
     assert (told.status, told.code) == (400, code)
     assert words in told.message

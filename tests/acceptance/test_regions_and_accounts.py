@@ -160,15 +160,11 @@ def test_a_key_arn_of_another_account_shows_nothing(
     _alike(there, refusal(call, KeyId=absent, **rest), (held.key, NO_KEY))
 
 
-def test_an_alias_arn_of_another_account_shows_nothing(
-    server: DevServer, stranger: Any, held: Held
-) -> None:
+def test_an_alias_arn_of_another_account_shows_nothing(server: DevServer, stranger: Any, held: Held) -> None:
     absent = f"arn:aws:kms:us-east-1:{server.account}:alias/nowhere"
     there = refusal(stranger.encrypt, KeyId=held.alias_arn, Plaintext=b"x")
     assert there.code == "AccessDeniedException"
-    _alike(
-        there, refusal(stranger.encrypt, KeyId=absent, Plaintext=b"x"), ("alias/held", "alias/nowhere")
-    )
+    _alike(there, refusal(stranger.encrypt, KeyId=absent, Plaintext=b"x"), ("alias/held", "alias/nowhere"))
     assert held.key not in there.message
 
 

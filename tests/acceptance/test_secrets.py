@@ -83,7 +83,9 @@ def _use(affair: Affair) -> None:
         ),
     )
     affair.blobs["moved plaintext"] = moved["CiphertextBlob"]
-    affair.secrets["random bytes"] = note("GenerateRandom", kms.generate_random(NumberOfBytes=64))["Plaintext"]
+    affair.secrets["random bytes"] = note("GenerateRandom", kms.generate_random(NumberOfBytes=64))[
+        "Plaintext"
+    ]
     note("ListKeys", kms.list_keys())
     sts = client(server, "sts")
     note("GetCallerIdentity", sts.get_caller_identity())

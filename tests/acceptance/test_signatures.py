@@ -139,9 +139,7 @@ def _authorization(old: str, new: str) -> Spoil:
     ("spoil", "error"),
     [
         pytest.param(_without("Authorization"), "MissingAuthenticationTokenException", id="no signature"),
-        pytest.param(
-            _with("Authorization", "Basic dTpw"), "MissingAuthenticationTokenException", id="basic"
-        ),
+        pytest.param(_with("Authorization", "Basic dTpw"), "MissingAuthenticationTokenException", id="basic"),
         pytest.param(_without("X-Amz-Date"), "IncompleteSignatureException", id="no date"),
         pytest.param(_with("X-Amz-Date", "yesterday"), "IncompleteSignatureException", id="no such date"),
         pytest.param(
@@ -168,7 +166,9 @@ def _authorization(old: str, new: str) -> Spoil:
             id="another operation than the one signed",
         ),
         pytest.param(
-            _with("X-Amz-Forgotten", "x"), "InvalidSignatureException", id="an X-Amz header that is not signed"
+            _with("X-Amz-Forgotten", "x"),
+            "InvalidSignatureException",
+            id="an X-Amz header that is not signed",
         ),
         pytest.param(
             _with("X-Amz-Content-SHA256", "0" * 64), "InvalidSignatureException", id="another body's hash"
@@ -289,9 +289,7 @@ def test_a_disabled_access_key_is_refused_at_the_next_request(server: DevServer)
     assert new_key(client(server))
 
 
-def test_an_operation_without_members_has_an_empty_answer(
-    wire: Wire, signer: Signer, kms: Any
-) -> None:
+def test_an_operation_without_members_has_an_empty_answer(wire: Wire, signer: Signer, kms: Any) -> None:
     answer = wire.kms(signer, "EnableKey", {"KeyId": new_key(kms)})
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["content-length"] == "0"

@@ -1,4 +1,4 @@
-"""Hostile clients, each a loop that runs until it is stopped; shared by the tests and ``bench/hostile.py``."""
+"""Hostile clients, each a loop that runs until it is stopped; for the tests and ``bench/hostile.py``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Attack:
 
 
 def holding(count: int, opening: bytes, drip: bytes = b"", every_seconds: float = 0.05) -> Loop:
-    """Keep ``count`` connections that send an opening, then drip; whatever the server closes is opened anew."""
+    """Keep ``count`` connections that send an opening, then drip; what the server closes is opened anew."""
 
     def loop(address: Address, stop: threading.Event) -> None:
         held: list[socket.socket] = []

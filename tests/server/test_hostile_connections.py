@@ -143,7 +143,7 @@ def test_refuses(sent: bytes, status: int, code: str, server: DevServer) -> None
         assert code.encode() in body
 
 
-def test_answers_HEAD_without_a_body(server: DevServer) -> None:
+def test_answers_a_head_request_without_a_body(server: DevServer) -> None:
     with Peer(address_of(server)) as peer:
         peer.send(b"HEAD /healthz HTTP/1.1\r\n\r\n" + b"")
         head = peer.socket.recv(4096)
@@ -151,7 +151,7 @@ def test_answers_HEAD_without_a_body(server: DevServer) -> None:
         assert head.endswith(b"\r\n\r\n")
 
 
-def test_non_ascii_target_is_refused_and_nothing_is_logged(server: DevServer, request_bytes: bytes) -> None:
+def test_non_ascii_target_is_refused_and_nothing_is_logged(server: DevServer) -> None:
     logged = server.log_path.stat().st_size
     for target in (b"TrentService.Encr\xffypt", b"\xc3\xa9"):
         with Peer(address_of(server)) as peer:
@@ -229,13 +229,14 @@ def test_connection_without_a_request_ends(opening: bytes, drip: bytes, server: 
 def test_peer_that_reads_nothing_is_given_up(server: DevServer) -> None:
     with Peer(address_of(server), timeout_seconds=0.2) as peer:
         deadline = time.monotonic() + 60 * DEADLINE_SECONDS
-        with pytest.raises(ConnectionError):
-            while time.monotonic() < deadline:
-                try:
-                    # One at a time would be read by nobody either, but fills the buffers less quickly.
-                    peer.send(PING)
-                except TimeoutError:
-                    continue
+        while time.monotonic() < deadline:
+            try:
+                peer.send(PING)
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                return
+    pytest.fail("the connection was kept")
 
 
 def test_newcomers_get_in_when_there_are_too_many_connections(tmp_path: Path) -> None:
@@ -255,7 +256,7 @@ def test_newcomers_get_in_when_there_are_too_many_connections(tmp_path: Path) ->
 
 
 def test_recovers_from_its_own_limit_of_open_files(tmp_path: Path) -> None:
-    """Connections alone never get there. At that limit SoftHSM loses its token, and the worker is replaced."""
+    """Connections alone never get there. There SoftHSM loses its token, and the worker is replaced."""
     with running(tmp_path / "data", max_connections=1000) as server:
         (worker,) = worker_pids(server)
         key_id = server.client().create_key()["KeyMetadata"]["KeyId"]

@@ -39,7 +39,7 @@ def test_two_workers_serve_and_one_replaces_the_other_that_was_killed(tmp_path: 
         assert server.stop() == 0
 
 
-def test_SIGHUP_replaces_every_worker_without_a_refused_request(tmp_path: Path) -> None:
+def test_hangup_signal_replaces_every_worker_without_a_refused_request(tmp_path: Path) -> None:
     with DevServer(tmp_path / "data") as server:
         before = worker_pids(server)
         request = signed(server, "ListKeys", {})
@@ -78,12 +78,15 @@ def test_first_start_that_fails_ends_the_server(tmp_path: Path) -> None:
     with pytest.raises(ServerStartError, match="a worker does not come up") as refused:
         server.start()
     assert "exit code 1" in str(refused.value)
+    server.stop()
 
 
 def test_certificate_that_is_none_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "tls.pem").write_text("no certificate", encoding="ascii")
+    server = running(tmp_path / "data", tls_certificate=tmp_path / "tls.pem", tls_key=tmp_path / "tls.pem")
     with pytest.raises(ServerStartError, match="cannot be used"):
-        running(tmp_path / "data", tls_certificate=tmp_path / "tls.pem", tls_key=tmp_path / "tls.pem").start()
+        server.start()
+    server.stop()
 
 
 def test_address_in_use_is_told_at_once(tmp_path: Path) -> None:
@@ -91,8 +94,10 @@ def test_address_in_use_is_told_at_once(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
+        server = DevServer(tmp_path / "data", arguments=["--listen", address])
         with pytest.raises(ServerStartError, match="cannot listen"):
-            DevServer(tmp_path / "data", arguments=["--listen", address]).start()
+            server.start()
+        server.stop()
 
 
 def test_second_signal_ends_at_once(tmp_path: Path) -> None:

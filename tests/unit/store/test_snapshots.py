@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -12,7 +11,6 @@ import pytest
 from sqlalchemy import Connection, event
 
 from hsmkms.model.keys import KeyState
-from hsmkms.ports.store import KeySnapshot
 from hsmkms.store import SqliteDirectory, SqliteKeyStore, StoreSettings, change_log
 from tests.contract.store.nouns import ACCOUNT, NOW, REGION, access_key, add_key, alias_of
 
@@ -210,36 +208,6 @@ def test_an_older_copy_put_back_under_a_running_server(
     assert (snapshot.keys, snapshot.aliases) == (fresh.keys, fresh.aliases)
 
 
-def test_the_snapshot_goes_forward_only(store: SqliteKeyStore, other: SqliteKeyStore) -> None:
-    key = add_key(store)
-    stop = threading.Event()
-    faults: list[BaseException] = []
-
-    def look() -> None:
-        try:
-            before: KeySnapshot = other.snapshot()
-            while not stop.is_set():
-                after = other.snapshot()
-                assert after.sequence >= before.sequence
-                assert int(after.keys[key.key_id].description) >= int(before.keys[key.key_id].description)
-                before = after
-        except BaseException as fault:  # noqa: BLE001 - shown by the test's own thread
-            faults.append(fault)
-
-    with store.change() as change:
-        change.set_description(key.key_id, "0")
-    threads = [threading.Thread(target=look) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for number in range(60):
-        with store.change() as change:
-            change.set_description(key.key_id, str(number))
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert faults == []
-
-
 def test_the_directory_prunes_its_log_and_is_read_whole(
     settings: StoreSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,16 +236,3 @@ def test_a_thread_that_ended_leaves_no_connection(store: SqliteKeyStore) -> None
     thread.join()
     with pytest.raises(sqlite3.ProgrammingError):
         kept[0].execute("SELECT 1")
-
-
-def test_costs_microseconds_while_nothing_changes(store: SqliteKeyStore) -> None:
-    """Some 3 us on the machine it was written on; the bound only catches a query that crept in."""
-    add_key(store)
-    store.snapshot()
-    rounds = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        for _ in range(500):
-            store.snapshot()
-        rounds.append((time.perf_counter() - begin) / 500)
-    assert min(rounds) < 50e-6

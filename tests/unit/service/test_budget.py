@@ -1,0 +1,190 @@
+"""No version encrypts more often than was set aside for it, whoever asks, crashes or gives back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hsmkms.errors import LimitExceededError, ServiceFaultError
+from hsmkms.model.identities import WouldBlockSignal
+from hsmkms.model.names import MaterialId
+from hsmkms.service.budget import FIRST_BLOCK, INVOCATION_LIMIT, LARGEST_BLOCK, InvocationBudget
+
+MATERIAL = MaterialId(b"m" * 16)
+OTHER = MaterialId(b"o" * 16)
+
+
+class MemoryStore:
+    """``InvocationStore`` in memory; notes every block, and fails on demand."""
+
+    def __init__(self) -> None:
+        self.totals: dict[MaterialId, int] = {}
+        self.blocks: list[int] = []
+        self.is_broken = False
+        self._lock = threading.Lock()
+
+    def reserve(self, material_id: MaterialId, count: int, limit: int) -> int:
+        with self._lock:
+            if self.is_broken:
+                raise ServiceFaultError("the disk is full")
+            total = self.totals.get(material_id, 0) + count
+            if total > limit:
+                raise LimitExceededError("used up")
+            self.totals[material_id] = total
+            self.blocks.append(count)
+            return total
+
+    def give_back(self, material_id: MaterialId, count: int) -> None:
+        with self._lock:
+            self.totals[material_id] -= count
+
+    def reserved(self) -> Mapping[MaterialId, int]:
+        return dict(self.totals)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def use(budget: InvocationBudget, times: int, material_id: MaterialId = MATERIAL) -> None:
+    for _ in range(times):
+        budget.take(material_id, may_block=True)
+
+
+def test_first_use_waits_for_a_block(store: MemoryStore) -> None:
+    budget = InvocationBudget(store)
+    with pytest.raises(WouldBlockSignal):
+        budget.take(MATERIAL, may_block=False)
+    assert store.blocks == []
+    budget.take(MATERIAL, may_block=True)
+    assert store.blocks == [FIRST_BLOCK]
+    for _ in range(FIRST_BLOCK - 1):
+        budget.take(MATERIAL, may_block=False)
+    with pytest.raises(WouldBlockSignal):
+        budget.take(MATERIAL, may_block=False)
+
+
+def test_blocks_double_up_to_the_largest(store: MemoryStore) -> None:
+    budget = InvocationBudget(store)
+    use(budget, 2 * FIRST_BLOCK + 1)
+    assert store.blocks == [FIRST_BLOCK, 2 * FIRST_BLOCK]
+    while store.blocks[-1] < LARGEST_BLOCK or store.blocks[-2] < LARGEST_BLOCK:
+        budget._due.add(MATERIAL)
+        budget.refill()
+    assert store.blocks == sorted(store.blocks)
+
+
+def test_next_block_is_fetched_ahead_of_need(store: MemoryStore) -> None:
+    budget = InvocationBudget(store)
+    use(budget, FIRST_BLOCK // 2 - 1)
+    budget.wait_until_due(0)
+    budget.refill()
+    assert store.blocks == [FIRST_BLOCK]
+    use(budget, 1)
+    budget.wait_until_due(5)
+    budget.refill()
+    assert store.blocks == [FIRST_BLOCK, 2 * FIRST_BLOCK]
+    for _ in range(FIRST_BLOCK // 2 + 2 * FIRST_BLOCK):
+        budget.take(MATERIAL, may_block=False)
+
+
+def test_versions_have_blocks_of_their_own(store: MemoryStore) -> None:
+    budget = InvocationBudget(store)
+    use(budget, 3)
+    use(budget, 2, OTHER)
+    budget.give_back()
+    assert store.totals == {MATERIAL: 3, OTHER: 2}
+
+
+def test_what_is_given_back_cannot_be_used_again(store: MemoryStore) -> None:
+    budget = InvocationBudget(store)
+    use(budget, FIRST_BLOCK)
+    use(budget, 1, OTHER)
+    budget.give_back()
+    assert store.totals == {MATERIAL: FIRST_BLOCK, OTHER: 1}
+    with pytest.raises(WouldBlockSignal):
+        budget.take(OTHER, may_block=False)
+
+
+def test_killed_process_has_used_its_block(store: MemoryStore) -> None:
+    use(InvocationBudget(store), 1)
+    use(InvocationBudget(store), 1)
+    assert store.totals == {MATERIAL: 2 * FIRST_BLOCK}
+
+
+def test_limit_is_kept_and_small_blocks_fit_near_it(store: MemoryStore) -> None:
+    limit = 5 * FIRST_BLOCK
+    budget = InvocationBudget(store, limit)
+    with pytest.raises(LimitExceededError):
+        use(budget, limit + 1)
+    assert store.totals == {MATERIAL: limit}
+    # 1, 2, and where 4 do not fit any more, 1 and 1.
+    assert store.blocks == [FIRST_BLOCK, 2 * FIRST_BLOCK, FIRST_BLOCK, FIRST_BLOCK]
+
+
+def test_standard_allows_no_more_than_this() -> None:
+    assert INVOCATION_LIMIT <= 2**32
+
+
+def test_refill_at_the_limit_leaves_the_rest_of_the_block(store: MemoryStore) -> None:
+    budget = InvocationBudget(store, FIRST_BLOCK)
+    use(budget, FIRST_BLOCK // 2)
+    budget.refill()
+    use(budget, FIRST_BLOCK // 2)
+    with pytest.raises(LimitExceededError):
+        use(budget, 1)
+
+
+def test_refill_that_fails_is_due_again(store: MemoryStore) -> None:
+    budget = InvocationBudget(store)
+    use(budget, FIRST_BLOCK // 2)
+    use(budget, FIRST_BLOCK // 2, OTHER)
+    store.is_broken = True
+    with pytest.raises(ServiceFaultError):
+        budget.refill()
+    store.is_broken = False
+    budget.wait_until_due(5)
+    budget.refill()
+    assert store.blocks == [FIRST_BLOCK, FIRST_BLOCK, 2 * FIRST_BLOCK, 2 * FIRST_BLOCK]
+
+
+def test_store_that_fails_costs_nothing_but_the_request(store: MemoryStore) -> None:
+    budget = InvocationBudget(store)
+    store.is_broken = True
+    with pytest.raises(ServiceFaultError):
+        use(budget, 1)
+    store.is_broken = False
+    use(budget, 1)
+
+
+def test_threads_together_never_use_more_than_was_set_aside(store: MemoryStore) -> None:
+    limit = 16 * FIRST_BLOCK
+    budget = InvocationBudget(store, limit)
+    stop = threading.Event()
+
+    def refill() -> None:
+        while not stop.is_set():
+            budget.wait_until_due(0.01)
+            budget.refill()
+
+    def take_all() -> int:
+        taken = 0
+        try:
+            while True:
+                budget.take(MATERIAL, may_block=True)
+                taken += 1
+        except LimitExceededError:
+            return taken
+
+    keeper = threading.Thread(target=refill)
+    keeper.start()
+    with ThreadPoolExecutor(8) as threads:
+        taken = sum(threads.map(lambda _: take_all(), range(8)))
+    stop.set()
+    keeper.join()
+    budget.give_back()
+    assert taken == store.totals[MATERIAL] <= limit
