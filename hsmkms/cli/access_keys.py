@@ -6,10 +6,10 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from hsmkms.cli.failures import reported_failures
-from hsmkms.cli.options import AsJson, ConfigFile, account_id, owned_settings
+from hsmkms.cli.options import AsJson, ConfigFile, account_id, migrated_settings
 from hsmkms.cli.output import ExitCode, console, fail, print_json
 from hsmkms.model.identities import AccessKey, AccessKeyStatus
 from hsmkms.model.names import AccountId
@@ -26,7 +26,7 @@ AccessKeyId = Annotated[str, typer.Argument(help="For example AKIA followed by 1
 def create(config: ConfigFile, account: Account, as_json: AsJson = False) -> None:
     """Make an access key; registers the account if it is new. The secret is shown this once."""
     with reported_failures():
-        tokens = connect_all(owned_settings(config))
+        tokens = connect_all(migrated_settings(config))
         tokens.identities.establish(AccountId(account))
         access_key, secret = tokens.identities.create_access_key(AccountId(account))
     if as_json:
@@ -49,7 +49,7 @@ def import_(
     else:
         secret = sys.stdin.readline().rstrip("\r\n")
     with reported_failures():
-        tokens = connect_all(owned_settings(config))
+        tokens = connect_all(migrated_settings(config))
         tokens.identities.establish(AccountId(account))
         access_key = tokens.identities.import_access_key(AccountId(account), access_key_id, secret)
     if as_json:
@@ -62,12 +62,15 @@ def import_(
 def list_(config: ConfigFile, as_json: AsJson = False) -> None:
     """List all access keys; needs neither PIN nor token."""
     with reported_failures():
-        access_keys = open_directory(owned_settings(config)).snapshot().access_keys
+        access_keys = open_directory(migrated_settings(config)).snapshot().access_keys
     ordered = sorted(access_keys.values(), key=lambda key: (key.account, key.created_at, key.access_key_id))
     if as_json:
         print_json({"access_keys": [_members(access_key) for access_key in ordered]})
         return
-    table = Table("Access key id", "Account", "Principal", "Status", "Created")
+    # An id that is cut off or broken in two cannot be copied.
+    table = Table(
+        Column("Access key id", no_wrap=True, min_width=20), "Account", "Principal", "Status", "Created"
+    )
     for access_key in ordered:
         table.add_row(*(str(value) for value in _members(access_key).values()))
     console.print(table)
@@ -77,7 +80,7 @@ def list_(config: ConfigFile, as_json: AsJson = False) -> None:
 def disable(config: ConfigFile, access_key_id: AccessKeyId, as_json: AsJson = False) -> None:
     """Disable an access key in every running worker at once; needs neither PIN nor token."""
     with reported_failures():
-        directory = open_directory(owned_settings(config))
+        directory = open_directory(migrated_settings(config))
         if access_key_id not in directory.snapshot().access_keys:
             fail(f"there is no access key {access_key_id}", ExitCode.REFUSED)
         directory.set_access_key_status(access_key_id, AccessKeyStatus.INACTIVE)
@@ -93,5 +96,5 @@ def _members(access_key: AccessKey) -> dict[str, str]:
         "account": access_key.account,
         "principal": access_key.principal_arn,
         "status": access_key.status.value,
-        "created": access_key.created_at.isoformat(),
+        "created": access_key.created_at.isoformat(timespec="seconds"),
     }

@@ -10,6 +10,7 @@ from hsmkms.cli.output import ExitCode, fail
 from hsmkms.config import ConfigError
 from hsmkms.errors import KeyUnavailableError, KmsError, ServiceFaultError
 from hsmkms.server.supervisor import StartError
+from hsmkms.store import StoreVersionError
 from hsmkms.wiring.preparation import PreparationError
 
 
@@ -22,7 +23,7 @@ def reported_failures() -> Iterator[None]:
         fail(str(error), ExitCode.CONFIG)
     except (PreparationError, KeyUnavailableError) as error:
         fail(str(error), ExitCode.TOKEN)
-    except (StartError, ServiceFaultError) as error:
+    except (StartError, StoreVersionError, ServiceFaultError) as error:
         fail(str(error), ExitCode.FAILED)
     except KmsError as error:
         fail(str(error), ExitCode.REFUSED)

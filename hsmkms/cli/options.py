@@ -10,6 +10,7 @@ import typer
 from hsmkms.cli.output import require_owner
 from hsmkms.config import Settings, load_settings
 from hsmkms.model.names import ACCOUNT_ID_PATTERN, AccountId
+from hsmkms.store import require_migrated
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", help="The settings file, hsmkms.toml.", show_default=False)
@@ -22,6 +23,17 @@ def account_id(text: str) -> AccountId:
     if ACCOUNT_ID_PATTERN.fullmatch(text) is None:
         raise typer.BadParameter("an account id is twelve digits")
     return AccountId(text)
+
+
+def migrated_settings(config: Path) -> Settings:
+    """Like ``owned_settings``, and the stores are there in this program's version.
+
+    Raises:
+        ConfigError, StoreVersionError: as ``owned_settings`` and ``require_migrated``.
+    """
+    settings = owned_settings(config)
+    require_migrated(settings.store, tuple(settings.regions))
+    return settings
 
 
 def owned_settings(config: Path) -> Settings:

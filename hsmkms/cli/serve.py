@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from hsmkms.cli.elsewhere import run_elsewhere
 from hsmkms.cli.failures import reported_failures
-from hsmkms.cli.options import ConfigFile, owned_settings
+from hsmkms.cli.options import ConfigFile, migrated_settings
 from hsmkms.cli.output import ExitCode, errors, fail
 from hsmkms.config import Settings
 from hsmkms.ports.hsm import ReadinessState
 from hsmkms.server.supervisor import serve as run_server
-from hsmkms.store import require_migrated
 from hsmkms.wiring.preparation import examine_tokens
 
 
 def serve(config: ConfigFile) -> None:
     """Serve the AWS KMS API on prepared tokens."""
     with reported_failures():
-        settings = owned_settings(config)
+        settings = migrated_settings(config)
         if not settings.server.is_loopback and settings.server.tls_certificate is None:
             fail(
                 f"other machines can reach {settings.server.listen}: set tls_certificate and tls_key",
                 ExitCode.CONFIG,
             )
-        require_migrated(settings.store, tuple(settings.regions))
         _require_tokens(settings)
         run_server(settings, lambda url: errors.print(f"hsmkms: serving {url}", markup=False))
 

@@ -22,7 +22,7 @@ from hsmkms.wiring.clock import SystemClock
 
 _STORE_THREADS: Final = 4
 _WAITERS_A_THREAD: Final = 8
-# Writers of all workers take turns, each with an fsync: a second is soon over under load, and no token's matter.
+# Writers of all workers take turns, each with an fsync: a second is soon over under load.
 _STORE_WAIT_SECONDS: Final = 4.0
 
 

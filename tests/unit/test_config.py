@@ -137,9 +137,9 @@ def pin_settings(**source: object) -> RegionSettings:
 
 @pytest.mark.parametrize(
     ("content", "pin"),
-    [(b"1234", "1234"), (b"1234\n", "1234"), (b"1234\r\n", "1234"), (b" 12 34 \n\n", " 12 34 \n")],
+    [(b"1234", b"1234"), (b"1234\n", b"1234"), (b"1234\r\n", b"1234"), (b" 12 34 \n\n", b" 12 34 \n")],
 )
-def test_reads_a_pin_file(content: bytes, pin: str, tmp_path: Path) -> None:
+def test_reads_a_pin_file(content: bytes, pin: bytes, tmp_path: Path) -> None:
     path = tmp_path / "pin"
     path.write_bytes(content)
     path.chmod(0o600)
@@ -177,7 +177,7 @@ def test_reads_a_systemd_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ConfigError, match="CREDENTIALS_DIRECTORY"):
         read_pin(REGION, settings)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    assert read_pin(REGION, settings).reveal() == "1234"
+    assert read_pin(REGION, settings).reveal() == b"1234"
 
 
 def token(**environment: str) -> TokenSettings:

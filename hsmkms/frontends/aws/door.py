@@ -11,7 +11,6 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-import orjson
 import structlog
 
 from hsmkms.authn import WireRequest
@@ -21,7 +20,7 @@ from hsmkms.frontends.aws.dispatch import perform
 from hsmkms.frontends.aws.entrance import authenticate
 from hsmkms.frontends.aws.operations import find_operation
 from hsmkms.frontends.aws.settings import AwsSettings
-from hsmkms.frontends.aws.wire import read_request, recorded_parameters
+from hsmkms.frontends.aws.wire import read_request, recorded_parameters, render_answer
 from hsmkms.model.exchange import Reply
 from hsmkms.model.identities import Call, Caller
 from hsmkms.model.names import Region
@@ -30,11 +29,14 @@ from hsmkms.service.kms import Kms
 from hsmkms.service.random_uuid import random_uuid
 
 _TARGET_HEADER: Final = b"x-amz-target"
-_TARGET_PREFIX: Final = "TrentService."
+_TARGET_PREFIX: Final = "TrentService"
+_KMS_SOURCE: Final = "kms.amazonaws.com"
+_STS_SOURCE: Final = "sts.amazonaws.com"
 _JSON: Final = (b"content-type", b"application/x-amz-json-1.1")
 _XML: Final = (b"content-type", b"text/xml")
 _UNCACHED: Final = (b"cache-control", b"no-cache, no-store, must-revalidate, private")
 _LONGEST_USER_AGENT: Final = 512
+_LONGEST_NAME: Final = 64
 
 _log = structlog.get_logger(__name__)
 
@@ -93,11 +95,11 @@ class AwsDoor:
             request, service="kms", regions=self._regions, identities=self._identities, now=now
         )
         kms = self._regions[Region(claim.region)]
-        target = request.headers[_TARGET_HEADER].decode("latin-1")
-        operation = find_operation(target.removeprefix(_TARGET_PREFIX) if _is_kms(target) else "")
-        call = _call(kms, caller, "kms.amazonaws.com", operation.name, request, peer, request_id, now)
-        call.read_only = operation.read_only
+        prefix, _, name = request.headers[_TARGET_HEADER].decode("latin-1").partition(".")
+        call = _call(kms, caller, _KMS_SOURCE, name[:_LONGEST_NAME], request, peer, request_id, now)
         try:
+            operation = find_operation(name if prefix == _TARGET_PREFIX else "")
+            call.read_only = operation.read_only
             model = read_request(operation, request.body)
         except KmsError as refusal:
             kms.record_refusal(call, refusal, refusals.code_of)
@@ -106,9 +108,7 @@ class AwsDoor:
         members = await perform(
             kms, call, operation, partial(operation.act, kms, call, model), self._deadline_seconds
         )
-        # Operations whose answer has no members have no body at all, as AWS has it.
-        body = orjson.dumps(members) if members else b""
-        return Reply(200, body, _headers(_JSON, request_id))
+        return Reply(200, render_answer(members), _headers(_JSON, request_id))
 
     def _answer_sts(self, request: WireRequest, peer: str, request_id: str) -> Reply:
         now = self._now()
@@ -116,14 +116,14 @@ class AwsDoor:
             request, service="sts", regions=self._regions, identities=self._identities, now=now
         )
         kms = self._regions[Region(claim.region)]
-        action = sts.read_action(request.body)
-        call = _call(kms, caller, "sts.amazonaws.com", action, request, peer, request_id, now)
+        call = _call(kms, caller, _STS_SOURCE, "Unknown", request, peer, request_id, now)
+        try:
+            call.operation = sts.read_action(request.body)
+        except KmsError as refusal:
+            kms.record_refusal(call, refusal, refusals.sts_code_of)
+            raise
         body = kms.audited(call, partial(sts.get_caller_identity, caller, request_id), refusals.sts_code_of)
         return Reply(200, body, _headers(_XML, request_id))
-
-
-def _is_kms(target: str) -> bool:
-    return target.startswith(_TARGET_PREFIX)
 
 
 def _call(

@@ -1,0 +1,186 @@
+"""The door from the signature to the answer, without a network: refusals, faults, records."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import orjson
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from hsmkms.authn import WireRequest, derive_signing_key
+from hsmkms.errors import RequestTimeoutError, UnrecognizedCredentialsError
+from hsmkms.frontends.aws.door import AwsDoor
+from hsmkms.frontends.aws.settings import AwsSettings
+from hsmkms.model.exchange import Reply
+from hsmkms.model.identities import Caller
+from hsmkms.service.identities import Identities
+from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest, build_region
+
+ACCESS_KEY_ID = "AKIAEXAMPLE000000001"
+SECRET = "secret"
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+
+
+class OneAccessKey:
+    """The identities of a single principal."""
+
+    def signing_key(self, access_key_id: str, date: str, region: str, service: str) -> tuple[Caller, bytes]:
+        if access_key_id != ACCESS_KEY_ID:
+            raise UnrecognizedCredentialsError
+        return Caller(ACCOUNT, ROOT, ACCOUNT, access_key_id), derive_signing_key(
+            SECRET, date, region, service
+        )
+
+
+@pytest.fixture
+def region(tmp_path: Path) -> RegionUnderTest:
+    return build_region(tmp_path)
+
+
+@pytest.fixture
+def door(region: RegionUnderTest) -> AwsDoor:
+    return AwsDoor(
+        {REGION: region.kms}, cast("Identities", OneAccessKey()), AwsSettings(), lambda: datetime.now(UTC)
+    )
+
+
+def signed(
+    body: bytes,
+    *,
+    service: str = "kms",
+    secret: str = SECRET,
+    region: str = REGION,
+    headers: Mapping[str, str] | None = None,
+) -> WireRequest:
+    request = AWSRequest(
+        "POST", "http://kms.test/", data=body, headers={"Host": "kms.test", **(headers or {})}
+    )
+    SigV4Auth(Credentials(ACCESS_KEY_ID, secret), service, region).add_auth(request)
+    received = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
+    return WireRequest("POST", b"/", b"", received, body)
+
+
+def kms_request(operation: str, body: bytes = b"{}") -> WireRequest:
+    return signed(body, headers={"X-Amz-Target": f"TrentService.{operation}"})
+
+
+def answer(door: AwsDoor, request: WireRequest) -> Reply:
+    reply = asyncio.run(door.answer(request, "10.0.0.9"))
+    names = [name for name, _ in reply.headers]
+    assert b"x-amzn-requestid" in names
+    return reply
+
+
+def code(reply: Reply) -> object:
+    return orjson.loads(reply.body)["__type"]
+
+
+def test_answers_and_records_who_from_where(door: AwsDoor, region: RegionUnderTest) -> None:
+    request = signed(b"{}", headers={"X-Amz-Target": "TrentService.ListKeys", "User-Agent": "x" * 9999})
+    reply = answer(door, request)
+    assert (reply.status, reply.closes) == (200, False)
+    (record,) = region.trail.records
+    assert (record["eventName"], record["sourceIPAddress"]) == ("ListKeys", "10.0.0.9")
+    assert record["userAgent"] == "x" * 512
+    assert record["requestID"] == dict(reply.headers)[b"x-amzn-requestid"].decode()
+
+
+def test_caller_identity(door: AwsDoor, region: RegionUnderTest) -> None:
+    reply = answer(door, signed(b"Action=GetCallerIdentity&Version=2011-06-15", service="sts"))
+    assert reply.status == 200
+    assert ROOT.encode() in reply.body
+    assert [record["eventName"] for record in region.trail.records] == ["GetCallerIdentity"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "refusal"),
+    [
+        pytest.param(kms_request("EncryptAll"), "UnknownOperationException", id="unknown operation"),
+        pytest.param(kms_request("ImportKeyMaterial"), "UnsupportedOperationException", id="not built"),
+        pytest.param(
+            signed(b"{}", headers={"X-Amz-Target": "ListKeys"}), "UnknownOperationException", id="no service"
+        ),
+        pytest.param(
+            signed(b"{}", headers={"X-Amz-Target": "TrentService.ListKeys"}, secret="other"),
+            "InvalidSignatureException",
+            id="wrong secret",
+        ),
+        pytest.param(
+            signed(b"{}", headers={"X-Amz-Target": "TrentService.ListKeys"}, region="us-east-1"),
+            "InvalidSignatureException",
+            id="another region",
+        ),
+        pytest.param(
+            WireRequest("POST", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
+            "MissingAuthenticationTokenException",
+            id="no signature",
+        ),
+        pytest.param(
+            WireRequest("POST", b"/x", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
+            "MalformedHttpRequestException",
+            id="wrong path",
+        ),
+        pytest.param(
+            WireRequest("PUT", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
+            "MalformedHttpRequestException",
+            id="wrong method",
+        ),
+        pytest.param(
+            WireRequest("POST", b"/", b"", {b"x-amz-target": b"\xff\xfe"}, b"{}"),
+            "MissingAuthenticationTokenException",
+            id="target that is not ASCII, unsigned",
+        ),
+    ],
+)
+def test_refuses(request_: WireRequest, refusal: str, door: AwsDoor) -> None:
+    reply = answer(door, request_)
+    assert (reply.status, code(reply)) == (400, refusal)
+    assert not reply.closes
+
+
+def test_request_that_does_not_parse_is_recorded(door: AwsDoor, region: RegionUnderTest) -> None:
+    assert code(answer(door, kms_request("Encrypt", b"{"))) == "SerializationException"
+    (record,) = region.trail.records
+    assert (record["eventName"], record["errorCode"]) == ("Encrypt", "SerializationException")
+
+
+def test_fault_of_ours_shows_a_request_id_and_no_reason(
+    door: AwsDoor,
+    region: RegionUnderTest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("what went wrong")
+
+    monkeypatch.setattr(type(region.kms), "list_keys", fail)
+    reply = answer(door, kms_request("ListKeys"))
+    assert (reply.status, code(reply)) == (500, "KMSInternalException")
+    assert b"went wrong" not in reply.body
+    request_id = dict(reply.headers)[b"x-amzn-requestid"].decode()
+    logged = capsys.readouterr().out
+    assert request_id in logged
+    assert "what went wrong" in logged
+    assert [record["errorCode"] for record in region.trail.records] == ["InternalFailure"]
+
+
+def test_trail_that_is_down_withholds_the_answer(door: AwsDoor, region: RegionUnderTest) -> None:
+    region.trail.is_broken = True
+    assert code(answer(door, kms_request("ListKeys"))) == "KMSInternalException"
+
+
+def test_refusal_of_what_never_arrived_ends_the_connection(door: AwsDoor) -> None:
+    reply = door.refuse(None, RequestTimeoutError())
+    assert (reply.status, code(reply), reply.closes) == (408, "RequestTimeoutException", True)
+
+
+def test_refusals_of_the_query_protocol_are_xml(door: AwsDoor) -> None:
+    reply = answer(door, WireRequest("POST", b"/", b"", {}, b"Action=GetCallerIdentity"))
+    assert (reply.status, reply.headers[0]) == (403, (b"content-type", b"text/xml"))
