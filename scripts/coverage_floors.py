@@ -1,4 +1,4 @@
-"""Holds branch coverage to its floors: 100 % in the pure packages, and never lower elsewhere than written here.
+"""Holds branch coverage to its floors: 100 % in the pure packages, elsewhere what is written here.
 
 Run after ``pytest --cov`` by ``make coverage``. Raise FLOOR_ELSEWHERE when coverage has risen.
 """

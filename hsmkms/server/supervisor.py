@@ -135,6 +135,8 @@ class Supervisor(Multiprocess):
                 _log.error("restart_given_up", reason="the new worker does not come up; the others stay")
                 return
             place.process.terminate()
+            place.process.process.join(_STOP_SECONDS)
+            place.process.kill()
             place.process.join()
             place.process, place.since, place.next_start = successor, time.monotonic(), None
 

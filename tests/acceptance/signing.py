@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from botocore.auth import SigV4Auth
@@ -84,7 +84,7 @@ class Wire:
         self.endpoint = endpoint
         self._connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=timeout_seconds)
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

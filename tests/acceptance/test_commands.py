@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import os
@@ -54,15 +54,15 @@ def fresh(tmp_path: Path, token: SoftHsmToken) -> Deployment:
 def _make_certificate(deployment: Deployment) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=30))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=30))
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
         )
@@ -171,7 +171,8 @@ def test_access_keys_are_created_listed_disabled_and_imported(
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
     ]
-    _refused(deployment.run("access-key", "create", "--account", "222222222222"), REFUSED, "two")
+    third = deployment.run("access-key", "create", "--account", "222222222222")
+    _refused(third, REFUSED, "has 2 access keys already")
     imported_id, secret = "AKIAIMPORTED12345678", "imported/secret+0123456789abcdefghijklmn"
     imported = deployment.run(
         "access-key", "import", "--account", "333333333333", imported_id, "--json", stdin=f"{secret}\n"
@@ -353,7 +354,7 @@ def test_a_wrong_pin_is_tried_once(
     pin_file = Path(deployment.regions[REGION]["pin_file"])
     pin_file.write_text("not-the-pin")
     deployment.write()
-    marker = shared.data / "run" / f"pin-refused-{REGION}"
+    marker = deployment.data / "run" / f"pin-refused-{REGION}"
     try:
         outcome = deployment.run("serve")
         _refused(outcome, TOKEN, f"region {REGION}", "CKR_PIN_INCORRECT", "not started")

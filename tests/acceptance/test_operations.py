@@ -341,7 +341,7 @@ Members = Callable[[Stage], dict[str, Any]]
 
 def _with_key(operation: str, stage: Stage, key: str) -> dict[str, Any]:
     """Members of a request that is right but for its key."""
-    rest: dict[str, Any] = {
+    rests: dict[str, dict[str, Any]] = {
         "UpdateKeyDescription": {"Description": "x"},
         "CreateAlias": {"AliasName": "alias/never-made"},
         "UpdateAlias": {"AliasName": stage.alias},
@@ -352,7 +352,8 @@ def _with_key(operation: str, stage: Stage, key: str) -> dict[str, Any]:
         "ReEncrypt": {"CiphertextBlob": stage.blob, "SourceEncryptionContext": CONTEXT},
         "GenerateDataKey": {"KeySpec": "AES_256"},
         "GenerateDataKeyWithoutPlaintext": {"KeySpec": "AES_256"},
-    }.get(operation, {})
+    }
+    rest = rests.get(operation, {})
     name = {
         "CreateAlias": "TargetKeyId",
         "UpdateAlias": "TargetKeyId",

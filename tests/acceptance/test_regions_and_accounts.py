@@ -143,14 +143,15 @@ def test_a_new_accounts_key_is_known_to_every_worker_at_once(stranger: Any) -> N
 def test_a_key_arn_of_another_account_shows_nothing(
     server: DevServer, stranger: Any, held: Held, method: str
 ) -> None:
-    rest: dict[str, Any] = {
+    rests: dict[str, dict[str, Any]] = {
         "encrypt": {"Plaintext": b"x"},
         "generate_data_key": {"KeySpec": "AES_256"},
         "generate_data_key_without_plaintext": {"KeySpec": "AES_256"},
         "update_key_description": {"Description": ""},
         "tag_resource": {"Tags": [{"TagKey": "a", "TagValue": "b"}]},
         "untag_resource": {"TagKeys": ["a"]},
-    }.get(method, {})
+    }
+    rest = rests.get(method, {})
     call = getattr(stranger, method)
     absent = f"arn:aws:kms:us-east-1:{server.account}:key/{NO_KEY}"
     there = refusal(call, KeyId=held.arn, **rest)

@@ -118,7 +118,7 @@ ATTACKS: Final = (
     Attack("64 connections that say nothing", holding(64, b"")),
     Attack("64 connections of empty lines", holding(64, b"", b"\r\n")),
     Attack("1,000 idle connections", holding(IDLE, _PING)),
-    Attack("16 that read no answer", never_reading(16)),
+    Attack("4 that read no answer", never_reading(4)),
     Attack("an endless header", repeating(HEAD + b"X-Endless: ", b"x" * 65536, 1000)),
     Attack("a 300 MB chunked body", repeating(_CHUNKED, _CHUNK, 300 * 16)),
     Attack(

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import botocore.session  # type: ignore[import-untyped]
+import botocore.session
 import pytest
-from botocore.model import (  # type: ignore[import-untyped]
+from botocore.model import (
     ListShape,
     MapShape,
     OperationModel,
@@ -18,7 +18,7 @@ from botocore.model import (  # type: ignore[import-untyped]
     Shape,
     StructureShape,
 )
-from botocore.parsers import create_parser  # type: ignore[import-untyped]
+from botocore.parsers import create_parser
 
 from hsmkms.errors import (
     InvalidGrantTokenError,

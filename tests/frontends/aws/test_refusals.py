@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-import botocore.session  # type: ignore[import-untyped]
+import botocore.session
 import pytest
-from botocore.parsers import create_parser  # type: ignore[import-untyped]
+from botocore.parsers import create_parser
 
 from hsmkms import errors
 from hsmkms.errors import KmsError

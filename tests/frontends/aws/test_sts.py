@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import botocore.session  # type: ignore[import-untyped]
+import botocore.session
 import pytest
-from botocore.parsers import create_parser  # type: ignore[import-untyped]
+from botocore.parsers import create_parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

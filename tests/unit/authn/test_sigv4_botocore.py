@@ -13,9 +13,9 @@ from unittest import mock
 from urllib.parse import quote, urlsplit
 
 import pytest
-from botocore.auth import SigV4Auth  # type: ignore[import-untyped]  # botocore ships no types
-from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
-from botocore.credentials import Credentials  # type: ignore[import-untyped]
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
