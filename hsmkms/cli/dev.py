@@ -17,7 +17,7 @@ from hsmkms.config import ServerSettings, Settings
 from hsmkms.model.names import REGION_PATTERN, AccountId, Region
 from hsmkms.server.supervisor import serve
 from hsmkms.wiring.development import lay_out, make_tokens
-from hsmkms.wiring.preparation import RootAccessKey, prepare
+from hsmkms.wiring.preparation import RootAccessKey, alone_in, prepare
 
 
 def _region(text: str) -> Region:
@@ -59,11 +59,12 @@ def dev(
         server = _loopback(listen, workers)
         require_owner(data)
         regions = [Region(name) for name in region or ["us-east-1"]]
-        settings = _with_address(lay_out(data, regions), server)
-        run_elsewhere(make_tokens, settings)
         # Typer's parser has made a pair of it.
         pair = access_key if access_key is None else (access_key[0], access_key[1])
-        root = run_elsewhere(prepare, settings, AccountId(account), pair, reveals=True)
+        with alone_in(data):
+            settings = _with_address(lay_out(data, regions), server)
+            run_elsewhere(make_tokens, settings)
+            root = run_elsewhere(prepare, settings, AccountId(account), pair, reveals=True)
         announce = partial(_announce_json if as_json else _announce, settings, root)
         serve(settings, announce)
 

@@ -10,7 +10,7 @@ from hsmkms.cli.failures import reported_failures
 from hsmkms.cli.options import AsJson, ConfigFile, account_id, owned_settings
 from hsmkms.cli.output import console, print_json
 from hsmkms.model.names import AccountId
-from hsmkms.wiring.preparation import prepare
+from hsmkms.wiring.preparation import alone_in, prepare
 
 Account = Annotated[
     str, typer.Option("--account", help="The first account: twelve digits.", parser=account_id)
@@ -24,7 +24,8 @@ def init(config: ConfigFile, account: Account = "123456789012", as_json: AsJson 
     """
     with reported_failures():
         settings = owned_settings(config)
-        root = prepare(settings, AccountId(account), None)
+        with alone_in(settings.data):
+            root = prepare(settings, AccountId(account), None)
     if as_json:
         print_json(
             {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import secrets
-import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +11,10 @@ from pkcs11 import Token
 from pkcs11.exceptions import PKCS11Error
 
 from hsmkms.hsm.cryptoki import CryptoSession
-from hsmkms.hsm.handles import Handle, faults_of, scan_objects
+from hsmkms.hsm.handles import Handle, Scan, faults_of, scan_objects
 from hsmkms.hsm.login import Pin, log_in
 from hsmkms.hsm.module import Module, Modules
-from hsmkms.hsm.return_codes import CKR_OK, CkrError, ckr_error
+from hsmkms.hsm.return_codes import CKR_OK, CkrError, Verdict, ckr_error
 from hsmkms.hsm.sessions import close_quietly, control_session, open_session
 from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.usages import (
@@ -28,7 +27,7 @@ from hsmkms.ports.clock import Clock
 
 _LABEL_LENGTH: Final = 32
 _FIRST_VERSION: Final = "1"
-_ATTEMPTS: Final = 5
+_IF_CONTENDED: Final = "If somebody else was preparing it just now, run this again"
 
 
 class ProvisionError(Exception):
@@ -52,12 +51,13 @@ class PreparedToken:
 def prepare_token(settings: TokenSettings, pin: Pin, modules: Modules, clock: Clock) -> PreparedToken:
     """Make the region's own objects where they are missing: identity, wrapping object, canary.
 
-    Two may run at once: each looks again after it made an object, and takes its own away when there is
-    another. So the later one always gives way.
+    Wiring keeps apart those who prepare one data directory. Two that share nothing but the token (hosts, say)
+    may still meet: each looks again after it made an object, and takes its own away when there is another, so
+    two never stay. Then at least one of them is told to run again.
 
     Raises:
-        ProvisionError: the token is not seen, is not the only one of its name, or holds objects of ours
-            with wrong attributes.
+        ProvisionError: the token is not seen, is not the only one of its name, holds objects of ours with
+            wrong attributes, or is being prepared by somebody else too.
         LoginRefusedError: the token refuses the PIN.
         ModuleLoadError: the module cannot be loaded.
         CkrError: the token failed.
@@ -73,7 +73,10 @@ def prepare_token(settings: TokenSettings, pin: Pin, modules: Modules, clock: Cl
         if settings.vendor_profile.wrap_mechanism is not None:
             wanted.append(ObjectName(Purpose.WRAPPING, _FIRST_VERSION))
         made = tuple(name.purpose for name in wanted if _make_if_missing(crypto, name, settings))
-        identity = scan_objects(crypto, 0).of(Purpose.IDENTITY)[0].object_id.hex()
+        standing = scan_objects(crypto, 0)
+        for name in wanted:
+            _require_one(standing, name.purpose, settings)
+        identity = standing.of(Purpose.IDENTITY)[0].object_id.hex()
         return PreparedToken(identity, token.serial.decode("ascii", "replace"), made)
     finally:
         close_quietly(session)
@@ -99,37 +102,48 @@ def _require_expected_identity(session: CryptoSession, settings: TokenSettings) 
 
 
 def _make_if_missing(session: CryptoSession, object_name: ObjectName, settings: TokenSettings) -> bool:
-    """True when the object was made now, False when it was there or another process made it."""
-    for _ in range(_ATTEMPTS):
-        found = scan_objects(session, 0).of(object_name.purpose)
-        if found:
-            for handle in found:
-                _require_well_made(session, handle, settings)
-            return False
-        if _make_alone(session, object_name, settings):
-            return True
-        time.sleep(secrets.randbelow(1000) / 1000)
-    raise ProvisionError(f"{settings.token_name}: others make its {object_name.purpose} object all the time")
+    """True when the object was made now, False when it was there."""
+    found = scan_objects(session, 0).of(object_name.purpose)
+    if not found:
+        _make_alone(session, object_name, settings)
+        return True
+    for handle in found:
+        _require_well_made(session, handle, settings)
+    return False
 
 
-def _make_alone(session: CryptoSession, object_name: ObjectName, settings: TokenSettings) -> bool:
-    """Make the object, unless another process did so meanwhile: whoever sees another's gives way."""
+def _make_alone(session: CryptoSession, object_name: ObjectName, settings: TokenSettings) -> None:
+    """Make the object, and take it away again when it is not as it must be, or not the only one."""
     # The id need only be unlike any other; keys are what the token's own randomness is for.
     object_id = secrets.token_bytes(OBJECT_ID_LENGTH)
     number = session.generate_key(generation_template(object_name, object_id, settings.vendor_profile))
     try:
         _require_well_made(session, Handle(0, number, object_name, object_id), settings)
+        _require_one(scan_objects(session, 0), object_name.purpose, settings)
     except ProvisionError:
         session.destroy_object(number)
         raise
-    if len(scan_objects(session, 0).of(object_name.purpose)) == 1:
-        return True
-    session.destroy_object(number)
-    return False
+
+
+def _require_one(standing: Scan, purpose: Purpose, settings: TokenSettings) -> None:
+    found = standing.of(purpose)
+    if len(found) != 1:
+        ids = ", ".join(handle.object_id.hex() for handle in found) or "none"
+        raise ProvisionError(
+            f"{settings.token_name} should hold one {purpose} object and holds {len(found)} (CKA_ID {ids}). "
+            f"{_IF_CONTENDED}; if not, destroy what is not in use"
+        )
 
 
 def _require_well_made(session: CryptoSession, handle: Handle, settings: TokenSettings) -> None:
-    found = faults_of(session, handle, settings.vendor_profile)
+    try:
+        found = faults_of(session, handle, settings.vendor_profile)
+    except CkrError as error:
+        if error.verdict is not Verdict.REFIND_HANDLE:
+            raise
+        raise ProvisionError(
+            f"{settings.token_name}: the {handle.object_name.purpose} object went away. {_IF_CONTENDED}"
+        ) from error
     if found:
         raise ProvisionError(
             f"{settings.token_name}: the {handle.object_name.purpose} object has wrong attributes: "

@@ -5,8 +5,12 @@ These functions make token calls, so they run in a process of their own: the sup
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from hsmkms.config import Settings, read_pin
 from hsmkms.hsm import (
@@ -40,14 +44,36 @@ class RootAccessKey:
         return f"<root access key {self.access_key_id} of {self.account}>"
 
 
+@contextmanager
+def alone_in(data: Path) -> Iterator[None]:
+    """Wait until nobody else prepares this data directory, which is made if it is missing.
+
+    Two at once would make PINs and identity store keys of which only one set is kept. Whoever calls
+    ``prepare`` or ``development.lay_out`` stands in here, in a process that outlives the calls.
+
+    Raises:
+        PreparationError: the directory cannot be made or locked.
+    """
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data / "preparation.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PreparationError(f"cannot make {error.filename}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def make_directories(settings: Settings) -> None:
-    """The data directory and those in it, for the owner's eyes only.
+    """The directories in the data directory, for the owner's eyes only.
 
     Raises:
         PreparationError: they cannot be made.
     """
     try:
-        for directory in (settings.data, settings.data / "run", settings.trail.directory):
+        for directory in (settings.data / "run", settings.trail.directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise PreparationError(f"cannot make {error.filename}: {error.strerror}") from error
@@ -61,6 +87,8 @@ def prepare(
     reveals: bool = False,
 ) -> RootAccessKey:
     """Bring stores, tokens and identities to where the service can start; done again, it changes nothing.
+
+    Called ``alone_in`` the data directory.
 
     Args:
         access_key: an id and secret to register; None keeps the account's first one, or makes one.
@@ -95,12 +123,6 @@ def connect_all(settings: Settings) -> Tokens:
         _require_ready(region, hsm.connect())
     tokens.identities.unlock()
     return tokens
-
-
-def examine_tokens(settings: Settings) -> Mapping[Region, Readiness]:
-    """Try every token once: module, label or serial number, PIN, probe. What ``serve`` does first."""
-    tokens = build_tokens(settings)
-    return {region: hsm.connect() for region, hsm in tokens.hsms.items()}
 
 
 def _prepare_token(settings: Settings, region: Region, tokens: Tokens) -> None:

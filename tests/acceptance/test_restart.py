@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,23 @@ def test_a_second_server_on_the_port_is_refused(kept: DevServer, tmp_path: Path)
     assert outcome.code == 1
     assert f"cannot listen on {listen}: Address already in use" in outcome.said
     assert "Traceback" not in outcome.said
+
+
+def test_two_started_at_once_on_a_fresh_directory_are_one_kms(tmp_path: Path) -> None:
+    servers = [DevServer(tmp_path / "data") for _ in range(2)]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(DevServer.start, servers))
+        one, two = servers
+        assert one.endpoint != two.endpoint
+        assert (one.access_key_id, one.secret_access_key) == (two.access_key_id, two.secret_access_key)
+        key = new_key(client(one))
+        blob = client(two).encrypt(KeyId=key, Plaintext=b"both")["CiphertextBlob"]
+        assert client(one).decrypt(CiphertextBlob=blob)["Plaintext"] == b"both"
+        assert _doctor(one)["problems"] == []
+    finally:
+        for server in servers:
+            server.stop()
 
 
 def test_an_access_key_of_ones_own(tmp_path: Path) -> None:
