@@ -96,10 +96,12 @@ class RegionSettings(TokenSettings):
         pin_file: a file that holds the PIN and nothing else (one line end is allowed), readable by its owner
             only.
         pin_credential: the name of a systemd credential (``LoadCredential=``) that holds it.
+        accept_lost_data_keys: serve although this token cannot open data keys that it once gave out wrapped.
     """
 
     pin_file: Path | None = None
     pin_credential: str | None = None
+    accept_lost_data_keys: bool = False
 
     @model_validator(mode="after")
     def _one_pin_source(self) -> Self:

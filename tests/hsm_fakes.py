@@ -47,13 +47,12 @@ class FakeHsm:
     ) -> None:
         self.call_style = call_style
         self.iv_length = iv_length
-        self.wraps_data_keys = wraps_data_keys
         self.capacity = capacity
         self.state = Readiness(ReadinessState.READY)
         self.objects: dict[MaterialId, _Object] = {}
         self._identity_id = os.urandom(16)
         self._identity = os.urandom(32)
-        self._wrapping_id = os.urandom(16)
+        self.wrapping_id = os.urandom(16) if wraps_data_keys else None
         self._wrapping = os.urandom(32)
 
     def readiness(self) -> Readiness:
@@ -100,17 +99,19 @@ class FakeHsm:
     def open(self, version: KeyVersion, aad: bytes, sealed: Sealed) -> bytes:
         return self._opened(self._secret(version), aad, sealed)
 
-    def wrap_new_data_key(self, length: int) -> bytes:
+    def wrap_new_data_key(self, wrapping_id: bytes, length: int) -> bytes:
         self._require_ready()
         if length not in DATA_KEY_LENGTHS:
             raise ValueError(length)
+        if wrapping_id != self.wrapping_id:
+            raise KeyUnavailableError(_UNAVAILABLE)
         wrapped = aes_key_wrap(self._wrapping, os.urandom(length))
-        return serialize_wrapped_key(WrappedKey(self._wrapping_id, length, wrapped))
+        return serialize_wrapped_key(WrappedKey(wrapping_id, length, wrapped))
 
     def unwrap_data_key(self, wrapped_key: bytes) -> bytes:
         self._require_ready()
         parsed = parse_wrapped_key(wrapped_key)
-        if parsed.wrapping_id != self._wrapping_id:
+        if parsed.wrapping_id != self.wrapping_id:
             raise CiphertextError
         try:
             return aes_key_unwrap(self._wrapping, parsed.wrapped)

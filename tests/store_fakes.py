@@ -32,9 +32,12 @@ class _Rows:
     versions: dict[MaterialId, KeyVersion] = field(default_factory=dict)
     aliases: dict[tuple[AccountId, str], Alias] = field(default_factory=dict)
     tags: dict[tuple[KeyId, str], str] = field(default_factory=dict)
+    wrappings: frozenset[bytes] = frozenset()
 
     def copy(self) -> _Rows:
-        return _Rows(dict(self.keys), dict(self.versions), dict(self.aliases), dict(self.tags))
+        return _Rows(
+            dict(self.keys), dict(self.versions), dict(self.aliases), dict(self.tags), self.wrappings
+        )
 
     def enabled_keys(self) -> dict[KeyId, Key]:
         return {key.key_id: key for key in self.keys.values() if key.current_material_id is not None}
@@ -126,6 +129,9 @@ class FakeKeyChanges:
         for tag_key in tag_keys:
             self._rows.tags.pop((key_id, tag_key), None)
 
+    def note_wrapping(self, wrapping_id: bytes, now: datetime) -> None:  # noqa: ARG002 - nothing shows it yet
+        self._rows.wrappings |= {wrapping_id}
+
     def _update(self, key_id: KeyId, **changed: object) -> None:
         key = self._rows.keys.get(key_id)
         if key is not None:
@@ -182,6 +188,10 @@ class FakeKeyStore(_Breakable):
     def list_tags(self, key_id: KeyId, after: str | None, limit: int) -> Sequence[Tag]:
         self._require_whole()
         return [tag for tag in self._rows.tags_of(key_id) if after is None or tag.tag_key > after][:limit]
+
+    def noted_wrappings(self) -> frozenset[bytes]:
+        self._require_whole()
+        return self._rows.wrappings
 
     def pending_keys(self, older_than: datetime) -> Sequence[KeyVersion]:
         self._require_whole()

@@ -9,7 +9,7 @@ from hsmkms.cli.output import ExitCode, errors, fail
 from hsmkms.config import Settings
 from hsmkms.ports.hsm import ReadinessState
 from hsmkms.server.supervisor import serve as run_server
-from hsmkms.wiring.preparation import examine_tokens
+from hsmkms.wiring.examination import examine_tokens
 
 
 def serve(config: ConfigFile) -> None:

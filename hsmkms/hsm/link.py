@@ -42,6 +42,7 @@ class Link:
         anchor: the session that keeps the process logged in; closing the last one would log it out.
         identity: the region's identity object, which seals its secrets.
         wrapping: the newest wrapping object, or None.
+        wrapping_ids: CKA_IDs of all of them.
     """
 
     generation: int
@@ -52,8 +53,14 @@ class Link:
     handles: Handles
     identity: Handle
     wrapping: Handle | None
+    wrapping_ids: frozenset[bytes]
     canary: Canary
     report: ProbeReport
+
+    @property
+    def wraps_data_keys(self) -> bool:
+        """True where the token went round the whole wrap circle."""
+        return self.report.wraps_data_keys
 
 
 def find_token(module: Module, settings: TokenSettings) -> Token | None:
@@ -122,6 +129,7 @@ def establish_link(
         handles=handles,
         identity=identity,
         wrapping=wrapping,
+        wrapping_ids=frozenset(handle.object_id for handle in scan.of(Purpose.WRAPPING)),
         canary=Canary(session, profile, canary_handle.number, canary_handle.object_id),
         report=report,
     )

@@ -74,10 +74,18 @@ class TokenHsm:
         return self._profile.iv_length
 
     @property
-    def wraps_data_keys(self) -> bool:
-        """True where the token went round the whole wrap circle when it was probed."""
-        report = self._connection.report
-        return report is not None and report.wraps_data_keys
+    def wrapping_id(self) -> bytes | None:
+        """Names the object under which data keys leave the token; None where they cannot."""
+        link = self._connection.last_link
+        if link is None or link.wrapping is None or not link.wraps_data_keys:
+            return None
+        return link.wrapping.object_id
+
+    @property
+    def wrapping_ids(self) -> frozenset[bytes]:
+        """All wrapping objects that the token held when it was connected, whether it can use them or not."""
+        link = self._connection.last_link
+        return link.wrapping_ids if link else frozenset()
 
     @property
     def probe_report(self) -> ProbeReport | None:
@@ -308,19 +316,17 @@ class TokenHsm:
 
     # --- the wrap circle ----------------------------------------------------------------------------------
 
-    def wrap_new_data_key(self, length: int) -> bytes:
+    def wrap_new_data_key(self, wrapping_id: bytes, length: int) -> bytes:
         """A data key that is born in the token and leaves it only wrapped."""
         if length not in DATA_KEY_LENGTHS:
             raise ValueError("a wrapped data key has 16 or 32 bytes")
-        link = self._connection.link
-        if link.wrapping is None or not self.wraps_data_keys:
-            raise ServiceFaultError("This region's token does not wrap data keys.")
-        return self._run(None, self._wrap, length)
+        return self._run(None, self._wrap, wrapping_id, length)
 
-    def _wrap(self, session: PooledSession, link: Link, length: int) -> bytes:
+    def _wrap(self, session: PooledSession, link: Link, wrapping_id: bytes, length: int) -> bytes:
         mechanism, wrapping = self._profile.wrap_mechanism, link.wrapping
-        if mechanism is None or wrapping is None:
-            raise ServiceFaultError(_FAULT)
+        usable = wrapping is not None and link.wraps_data_keys and wrapping.object_id == wrapping_id
+        if mechanism is None or wrapping is None or not usable:
+            raise KeyUnavailableError(UNAVAILABLE)
         wrapped = wrap_new_data_key(session, mechanism, wrapping.number, length)
         return serialize_wrapped_key(WrappedKey(wrapping.object_id, length, wrapped))
 

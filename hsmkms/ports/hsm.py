@@ -70,8 +70,11 @@ class Hsm(Protocol):
         """Length in bytes of the IVs that ``seal`` gives: 12 or 16."""
 
     @property
-    def wraps_data_keys(self) -> bool:
-        """True where the token went round the whole wrap circle when it was probed."""
+    def wrapping_id(self) -> bytes | None:
+        """Names the object under which data keys leave the token (16 bytes); None where they cannot.
+
+        There is one only where the token went round the whole wrap circle when it was probed.
+        """
 
     def readiness(self) -> Readiness:
         """What is known now; makes no token call and never blocks or raises."""
@@ -126,11 +129,17 @@ class Hsm(Protocol):
             KeyUnavailableError: as with ``seal``.
         """
 
-    def wrap_new_data_key(self, length: int) -> bytes:
+    def wrap_new_data_key(self, wrapping_id: bytes, length: int) -> bytes:
         """A data key of 16 or 32 bytes that is born in the token and leaves it only wrapped.
+
+        Args:
+            wrapping_id: what ``wrapping_id`` said.
 
         Returns:
             A serialized ``WrappedKey``, to be sealed like any plaintext.
+
+        Raises:
+            KeyUnavailableError: another object wraps by now, or none.
         """
 
     def unwrap_data_key(self, wrapped_key: bytes) -> bytes:

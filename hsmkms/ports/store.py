@@ -89,6 +89,9 @@ class KeyChanges(Protocol):
     def remove_tags(self, key_id: KeyId, tag_keys: Sequence[str]) -> None:
         """Remove tags; one that is not there is no error."""
 
+    def note_wrapping(self, wrapping_id: bytes, now: datetime) -> None:
+        """Note that data keys leave the token under this object (16 bytes); once noted, it stays as it is."""
+
 
 class KeyStore(Protocol):
     """The metadata of one region's keys."""
@@ -115,6 +118,9 @@ class KeyStore(Protocol):
 
     def list_tags(self, key_id: KeyId, after: str | None, limit: int) -> Sequence[Tag]:
         """Up to ``limit`` tags of a key in the order of their keys, after the given tag key."""
+
+    def noted_wrappings(self) -> frozenset[bytes]:
+        """All objects under which data keys ever left the token."""
 
     def pending_keys(self, older_than: datetime) -> Sequence[KeyVersion]:
         """Versions that were begun before that moment and never enabled: what a crash left behind."""

@@ -136,9 +136,12 @@ class CryptoVerbs(RegionRoom):
         key = self.resolve(call, key_ref)
         version = self._require_enabled_version(call, key)
         _stop_if_rehearsal(dry_run)
+        wrapping_id = self.hsm.wrapping_id if length in DATA_KEY_LENGTHS else None
+        if wrapping_id is not None:
+            self.wrappings.require_noted(wrapping_id, may_block=call.may_block)
         self.budget.take(version.material_id, may_block=call.may_block)
-        if self.hsm.wraps_data_keys and length in DATA_KEY_LENGTHS:
-            wrapped_key = self.hsm.wrap_new_data_key(length)
+        if wrapping_id is not None:
+            wrapped_key = self.hsm.wrap_new_data_key(wrapping_id, length)
             blob = self._seal_counted(version, Suite.WRAPPED_DATA_KEY, encryption_context, wrapped_key)
         else:
             aad = self._aad(version, Suite.PLAINTEXT, encryption_context)

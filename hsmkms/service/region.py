@@ -25,6 +25,7 @@ from hsmkms.ports.hsm import Hsm
 from hsmkms.ports.store import KeyChanges, KeyStore
 from hsmkms.ports.trail import Trail
 from hsmkms.service.budget import InvocationBudget
+from hsmkms.service.wrappings import WrappingNotes
 
 _STATE_PHRASES: Final = {
     KeyState.CREATING: "is creating.",
@@ -38,12 +39,13 @@ _STATE_PHRASES: Final = {
 
 @dataclass(frozen=True)
 class RegionRoom:
-    """One region's token, store, budget and trail, and how its keys are named and reached."""
+    """One region's token, store, budget, notes and trail, and how its keys are named and reached."""
 
     region: Region
     hsm: Hsm
     keys: KeyStore
     budget: InvocationBudget
+    wrappings: WrappingNotes
     trail: Trail
     clock: Clock
 

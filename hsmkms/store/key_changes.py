@@ -13,7 +13,7 @@ from hsmkms.model.names import AccountId, KeyId, MaterialId
 from hsmkms.store import change_log
 from hsmkms.store.key_rows import alias_columns, alias_of, key_columns, load_keys, version_columns
 from hsmkms.store.moments import to_text
-from hsmkms.store.tables import aliases, key_changes, key_versions, keys
+from hsmkms.store.tables import aliases, key_changes, key_versions, keys, wrappings
 from hsmkms.store.tables import tags as key_tags
 
 
@@ -130,6 +130,14 @@ class SqlKeyChanges:
         self._connection.execute(
             delete(key_tags).where(key_tags.c.key_id == key_id, key_tags.c.tag_key.in_(tag_keys))
         )
+
+    def note_wrapping(self, wrapping_id: bytes, now: datetime) -> None:
+        """Note a wrapping object."""
+        noted = select(wrappings.c.wrapping_id).where(wrappings.c.wrapping_id == wrapping_id)
+        if self._connection.execute(noted).first() is None:
+            self._connection.execute(
+                insert(wrappings).values(wrapping_id=wrapping_id, first_used_at=to_text(now))
+            )
 
     def _log_key(self, key_id: KeyId) -> None:
         change_log.append(self._connection, key_changes, key_id=key_id)

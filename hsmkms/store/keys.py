@@ -20,7 +20,7 @@ from hsmkms.store.key_snapshots import advance_snapshot, load_snapshot
 from hsmkms.store.moments import to_text
 from hsmkms.store.settings import StoreSettings
 from hsmkms.store.snapshots import Snapshots
-from hsmkms.store.tables import aliases, key_changes, key_versions, keys, tags
+from hsmkms.store.tables import aliases, key_changes, key_versions, keys, tags, wrappings
 
 
 class SqliteKeyStore:
@@ -76,6 +76,11 @@ class SqliteKeyStore:
             query = query.where(tags.c.tag_key > after)
         with self._database.read() as connection:
             return [Tag(row.tag_key, row.tag_value) for row in connection.execute(query)]
+
+    def noted_wrappings(self) -> frozenset[bytes]:
+        """All objects under which data keys ever left the token."""
+        with self._database.read() as connection:
+            return frozenset(connection.scalars(select(wrappings.c.wrapping_id)))
 
     def pending_keys(self, older_than: datetime) -> Sequence[KeyVersion]:
         """Versions that were begun and never enabled, the oldest first."""

@@ -71,6 +71,15 @@ tags = Table(
     Column("tag_value", String(256), nullable=False),
 )
 
+# The token's objects under which data keys left it: without them, and without a token that unwraps, the blobs
+# that hold such data keys cannot be opened any more.
+wrappings = Table(
+    "wrappings",
+    keys_metadata,
+    Column("wrapping_id", LargeBinary(16), primary_key=True),
+    Column("first_used_at", _MOMENT, nullable=False),
+)
+
 # What a snapshot has to read again: a key by its id, or an alias by account and name. The mark is random
 # (see change_log.py).
 key_changes = Table(

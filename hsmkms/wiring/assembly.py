@@ -16,6 +16,7 @@ from hsmkms.service.admission import Lane
 from hsmkms.service.budget import InvocationBudget
 from hsmkms.service.identities import Identities
 from hsmkms.service.kms import Kms
+from hsmkms.service.wrappings import WrappingNotes
 from hsmkms.store import SqliteDirectory, SqliteInvocationStore, SqliteKeyStore
 from hsmkms.trail.jsonl import JsonlTrail
 from hsmkms.wiring.clock import SystemClock
@@ -107,11 +108,13 @@ def _build_region(
     settings: Settings, region: Region, token: RegionSettings, hsm: TokenHsm, clock: Clock
 ) -> Kms:
     wait_seconds = token.session_wait_seconds
+    keys = SqliteKeyStore(settings.store, region)
     return Kms(
         region=region,
         hsm=hsm,
-        keys=SqliteKeyStore(settings.store, region),
+        keys=keys,
         budget=InvocationBudget(SqliteInvocationStore(settings.store, region)),
+        wrappings=WrappingNotes(keys, clock),
         trail=JsonlTrail(settings.trail.directory / region, clock),
         clock=clock,
         token_lane=Lane(

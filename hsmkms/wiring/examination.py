@@ -1,15 +1,19 @@
-"""What ``doctor`` looks at: stores, tokens, probes, and the objects in the tokens against the rows."""
+"""Is everything as it should be? What ``doctor`` looks at, and the part of it that ``serve`` asks first.
+
+Stores, tokens, probes, and the objects in the tokens against the rows. These functions make token calls, so a
+server's supervisor runs them in a process of their own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hsmkms.config import Settings
 from hsmkms.errors import KmsError
 from hsmkms.hsm import TokenHsm
 from hsmkms.model.names import MaterialId, Region
-from hsmkms.ports.hsm import ReadinessState
+from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.store import (
     SqliteInvocationStore,
     SqliteKeyStore,
@@ -31,6 +35,35 @@ class Examination:
 
     members: dict[str, object] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+
+def examine_tokens(settings: Settings) -> Mapping[Region, Readiness]:
+    """Try every token once: module, label or serial number, PIN, probe, and what it must be able to open."""
+    tokens = build_tokens(settings)
+    return {region: _usable(settings, region, hsm) for region, hsm in tokens.hsms.items()}
+
+
+def _usable(settings: Settings, region: Region, hsm: TokenHsm) -> Readiness:
+    readiness = hsm.connect()
+    if readiness.state is not ReadinessState.READY or settings.regions[region].accept_lost_data_keys:
+        return readiness
+    losses = _lost_data_keys(SqliteKeyStore(settings.store, region), hsm)
+    if not losses:
+        return readiness
+    reason = f"{'; '.join(losses)}. To serve all the same, set accept_lost_data_keys = true"
+    return Readiness(ReadinessState.REFUSED, reason)
+
+
+def _lost_data_keys(store: SqliteKeyStore, hsm: TokenHsm) -> list[str]:
+    """Why data keys that the token gave out wrapped could not be opened now."""
+    noted = store.noted_wrappings()
+    missing = sorted(noted - hsm.wrapping_ids)
+    losses = [f"data keys were wrapped under object {gone.hex()}, which the token lacks" for gone in missing]
+    if noted and hsm.wrapping_id is None:
+        results = hsm.probe_report.results if hsm.probe_report else ()
+        detail = next((f" ({result.detail})" for result in results if result.name == "wrap circle"), "")
+        losses.append(f"data keys were given out wrapped, and the token cannot unwrap any more{detail}")
+    return losses
 
 
 def examine(settings: Settings) -> Examination:
@@ -106,14 +139,20 @@ def _examine_region(
         "mechanisms": {name: list(flags) for name, flags in facts.mechanisms.items()},
     }
     if stores_fit:
-        members["objects"] = _examine_objects(settings, region, hsm, tokens, found)
+        store = SqliteKeyStore(settings.store, region)
+        members["objects"] = _examine_objects(settings, region, store, hsm, tokens, found)
+        found.problems += [f"region {region}: {loss}" for loss in _lost_data_keys(store, hsm)]
     return members
 
 
 def _examine_objects(
-    settings: Settings, region: Region, hsm: TokenHsm, tokens: Tokens, found: Examination
+    settings: Settings,
+    region: Region,
+    store: SqliteKeyStore,
+    hsm: TokenHsm,
+    tokens: Tokens,
+    found: Examination,
 ) -> dict[str, object]:
-    store = SqliteKeyStore(settings.store, region)
     enabled = [version for key in store.snapshot().keys.values() for version in key.versions]
     pending = [version.material_id for version in store.pending_keys(tokens.clock.now())]
     inventory = hsm.inventory([*enabled, *pending])

@@ -159,6 +159,37 @@ def test_a_pin_from_a_systemd_credential(
     _refused(deployment.run("serve"), CONFIG, "kms-pin", "No such file")
 
 
+def test_data_keys_that_could_not_be_opened_any_more_stop_the_start(
+    prepared: tuple[Deployment, RootKey], token: SoftHsmToken, tmp_path: Path
+) -> None:
+    shared, root = prepared
+    deployment = Deployment(tmp_path)
+    deployment.add_region(REGION, token)
+    deployment.data.symlink_to(shared.data)
+    deployment.write()
+    with serving(deployment) as served:
+        kms = served.client(root, REGION)
+        key = new_key(kms)
+        sealed = kms.generate_data_key_without_plaintext(KeyId=key, KeySpec="AES_256")["CiphertextBlob"]
+        plain = kms.encrypt(KeyId=key, Plaintext=b"as before")["CiphertextBlob"]
+    deployment.regions[REGION]["profile"] = "generic"  # which does not unwrap
+    deployment.write()
+    said = ("region eu-west-1: data keys were given out wrapped", "profile has none")
+    _refused(deployment.run("serve"), TOKEN, *said, "accept_lost_data_keys")
+    problems = deployment.run("doctor", "--json")
+    assert problems.code == FAILED
+    assert [all(word in problem for word in said) for problem in problems.members["problems"]] == [True]
+    deployment.regions[REGION]["accept_lost_data_keys"] = True
+    deployment.write()
+    with serving(deployment) as served:
+        kms = served.client(root, REGION)
+        assert kms.decrypt(CiphertextBlob=plain)["Plaintext"] == b"as before"
+        assert refusal(kms.decrypt, CiphertextBlob=sealed).code == "KeyUnavailableException"
+        # Data keys go out all the same, the other way.
+        again = kms.generate_data_key_without_plaintext(KeyId=key, KeySpec="AES_256")["CiphertextBlob"]
+        assert len(kms.decrypt(CiphertextBlob=again)["Plaintext"]) == 32
+
+
 def test_access_keys_are_created_listed_disabled_and_imported(
     prepared: tuple[Deployment, RootKey],
 ) -> None:

@@ -14,7 +14,7 @@ from hsmkms.formats.wrapped_key import parse_wrapped_key
 from hsmkms.model.keys import KeyVersion
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import Hsm, ReadinessState, TokenMaterial
-from tests.contract.hsm.tokens import new_version
+from tests.contract.hsm.tokens import new_version, wrapping
 
 AAD = bytes(range(68))
 
@@ -123,13 +123,19 @@ def test_an_object_serves_its_own_key_alone(hsm: Hsm, key_id: KeyId) -> None:
 
 @pytest.mark.parametrize("length", [16, 32])
 def test_goes_round_the_wrap_circle(hsm: Hsm, length: int) -> None:
-    assert hsm.wraps_data_keys
-    wrapped = hsm.wrap_new_data_key(length)
+    wrapping_id = wrapping(hsm)
+    wrapped = hsm.wrap_new_data_key(wrapping_id, length)
     data_key = hsm.unwrap_data_key(wrapped)
     assert len(data_key) == length
     assert hsm.unwrap_data_key(wrapped) == data_key
     assert data_key not in wrapped
-    assert hsm.unwrap_data_key(hsm.wrap_new_data_key(length)) != data_key
+    assert hsm.unwrap_data_key(hsm.wrap_new_data_key(wrapping_id, length)) != data_key
+
+
+def test_wraps_under_the_named_object_alone(hsm: Hsm) -> None:
+    with pytest.raises(KeyUnavailableError):
+        hsm.wrap_new_data_key(flipped(wrapping(hsm), 0), 32)
+    assert parse_wrapped_key(hsm.wrap_new_data_key(wrapping(hsm), 32)).wrapping_id == wrapping(hsm)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +149,7 @@ def test_goes_round_the_wrap_circle(hsm: Hsm, length: int) -> None:
     ],
 )
 def test_refuses_what_it_did_not_wrap(hsm: Hsm, damage) -> None:  # type: ignore[no-untyped-def]
-    wrapped = hsm.wrap_new_data_key(32)
+    wrapped = hsm.wrap_new_data_key(wrapping(hsm), 32)
     assert parse_wrapped_key(wrapped).length == 32
     with pytest.raises(CiphertextError):
         hsm.unwrap_data_key(damage(wrapped))

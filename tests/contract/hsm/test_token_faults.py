@@ -31,7 +31,7 @@ from hsmkms.hsm.usages import ObjectName, Purpose, generation_template
 from hsmkms.model.keys import KeyVersion, VersionState
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import ReadinessState
-from tests.contract.hsm.tokens import Bench, new_version
+from tests.contract.hsm.tokens import Bench, new_version, wrapping
 from tests.faultshim import FaultShim
 
 AAD = bytes(68)
@@ -113,7 +113,7 @@ def test_eight_threads_of_mixed_work_meet_no_error(faulty: Bench) -> None:
             assert hsm.open(version, AAD, hsm.seal(version, AAD, b"x" * (turn + 1))) == b"x" * (turn + 1)
             data_key, sealed = hsm.seal_new_data_key(version, AAD, 32)
             assert hsm.open(version, AAD, sealed) == data_key
-            assert len(hsm.unwrap_data_key(hsm.wrap_new_data_key(32))) == 32
+            assert len(hsm.unwrap_data_key(hsm.wrap_new_data_key(wrapping(hsm), 32))) == 32
             assert len(hsm.random(24)) == 24
             with pytest.raises(CiphertextError):
                 hsm.open(version, AAD[1:], sealed)
@@ -226,7 +226,7 @@ def test_dropped_sessions_are_survived_without_an_operator(faulty: Bench, shim: 
     assert hsm.tend().state is ReadinessState.READY
     assert hsm.open(version, AAD, sealed) == b"x"
     assert hsm.open_secret(b"l", hsm.seal_secret(b"l", b"s")) == b"s"
-    assert hsm.unwrap_data_key(hsm.wrap_new_data_key(16))
+    assert hsm.unwrap_data_key(hsm.wrap_new_data_key(wrapping(hsm), 16))
 
 
 def test_an_idle_token_that_dropped_its_sessions_is_found_by_the_heartbeat(
@@ -471,7 +471,7 @@ def test_a_hung_call_is_written_off_and_never_closed(faulty: Bench, shim: FaultS
 def test_making_a_wrapped_data_key_never_brings_it_out(faulty: Bench, shim: FaultShim, length: int) -> None:
     hsm = faulty.ready()
     before = len(shim.recorded())
-    wrapped = hsm.wrap_new_data_key(length)
+    wrapped = hsm.wrap_new_data_key(wrapping(hsm), length)
     crossed = shim.recorded()[before:]
     data_key = hsm.unwrap_data_key(wrapped)
     assert [function for function, _ in crossed] == ["C_WrapKey"]
@@ -483,10 +483,10 @@ def test_no_session_object_is_left_by_the_wrap_circle(faulty: Bench, shim: Fault
     hsm = faulty.ready()
     made, gone = (shim.calls(name) for name in ("C_GenerateKey", "C_DestroyObject"))
     for _ in range(5):
-        hsm.unwrap_data_key(hsm.wrap_new_data_key(32))
+        hsm.unwrap_data_key(hsm.wrap_new_data_key(wrapping(hsm), 32))
     shim.fail("C_WrapKey", FUNCTION_NOT_SUPPORTED, count=1)
     with pytest.raises(ServiceFaultError):
-        hsm.wrap_new_data_key(32)
+        hsm.wrap_new_data_key(wrapping(hsm), 32)
     assert shim.calls("C_GenerateKey") - made == 6
     assert shim.calls("C_DestroyObject") - gone == 11
 

@@ -134,3 +134,9 @@ def new_version(hsm: Hsm, key_id: KeyId, material_id: MaterialId | None = None) 
     material_id = material_id or MaterialId(os.urandom(16))
     check_value = hsm.create_material(key_id, material_id)
     return KeyVersion(key_id, material_id, VersionState.ENABLED, check_value, datetime.now(UTC))
+
+
+def wrapping(hsm: Hsm) -> bytes:
+    """What the token wraps data keys under; it must wrap them."""
+    assert hsm.wrapping_id is not None
+    return hsm.wrapping_id

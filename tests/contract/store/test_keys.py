@@ -35,6 +35,16 @@ def test_is_empty_at_first(keys: KeyStore) -> None:
 # --- A key is born -------------------------------------------------------------------------------------
 
 
+def test_noted_wrappings_stay_noted(keys: KeyStore, other_keys: KeyStore) -> None:
+    assert keys.noted_wrappings() == frozenset()
+    for store in (keys, other_keys, keys):
+        with store.change() as change:
+            change.note_wrapping(b"w" * 16, NOW)
+    with other_keys.change() as change:
+        change.note_wrapping(b"x" * 16, NOW)
+    assert keys.noted_wrappings() == other_keys.noted_wrappings() == {b"w" * 16, b"x" * 16}
+
+
 def test_pending_key_is_seen_by_the_sweep_alone(keys: KeyStore) -> None:
     key, version = pending_key()
     with keys.change() as change:

@@ -13,6 +13,7 @@ from hsmkms.model.names import AccountId, Region, root_arn
 from hsmkms.service.admission import Lane
 from hsmkms.service.budget import InvocationBudget
 from hsmkms.service.kms import Kms
+from hsmkms.service.wrappings import WrappingNotes
 from hsmkms.store import SqliteInvocationStore, SqliteKeyStore, StoreSettings, migrate
 from tests.hsm_fakes import FakeHsm
 
@@ -78,6 +79,7 @@ def build_region(directory: Path, *, hsm: FakeHsm | None = None, limit: int = 2*
         hsm=hsm,
         keys=keys,
         budget=InvocationBudget(counters, limit),
+        wrappings=WrappingNotes(keys, clock),
         trail=trail,
         clock=clock,
         token_lane=Lane("token", clock, threads=2, waiters=2, wait_seconds=1),

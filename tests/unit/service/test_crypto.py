@@ -274,8 +274,28 @@ def test_on_an_event_loop_a_verb_says_that_it_would_block_before_it_does_anythin
         region.kms.encrypt(here, key.key_id, b"x", {}, dry_run=False)
     with pytest.raises(WouldBlockSignal):
         region.kms.generate_data_key(here, key.key_id, {}, length=32, dry_run=False)
+    with pytest.raises(WouldBlockSignal):
+        region.kms.generate_data_key_without_plaintext(here, key.key_id, {}, length=32, dry_run=False)
     # What CreateKey took for the check value is all that was ever used.
     assert list(region.counters.reserved().values()) == [1]
+
+
+def test_what_data_keys_are_wrapped_under_is_noted_before_the_first_goes_out(
+    region: RegionUnderTest, key: Key
+) -> None:
+    def wrapped(*, may_block: bool) -> bytes:
+        return region.kms.generate_data_key_without_plaintext(
+            call(may_block=may_block), key.key_id, {}, length=32, dry_run=False
+        ).ciphertext_blob
+
+    encrypt(region, key)
+    assert region.keys.noted_wrappings() == frozenset()
+    with pytest.raises(WouldBlockSignal):
+        wrapped(may_block=False)
+    assert parse_blob(wrapped(may_block=True)).suite is Suite.WRAPPED_DATA_KEY
+    assert region.keys.noted_wrappings() == {region.hsm.wrapping_id}
+    # From then on nothing waits for a disk.
+    assert parse_blob(wrapped(may_block=False)).suite is Suite.WRAPPED_DATA_KEY
 
 
 def test_random_bytes_have_the_length_asked_for(region: RegionUnderTest) -> None:

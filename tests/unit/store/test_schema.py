@@ -119,7 +119,7 @@ def test_a_store_of_every_older_version_keeps_its_rows(tmp_path: Path) -> None:
             "'ENCRYPT_DECRYPT', 'AWS_KMS', '2026-03-01T12:00:00.000000+00:00', x'00')"
         )
         connection.exec_driver_sql("INSERT INTO change_log (key_id) VALUES ('k')")
-    assert schema.store_version("keys", path) == ("keys_0001", "keys_0002")
+    assert schema.store_version("keys", path) == ("keys_0001", "keys_0003")
     migrate(settings, [REGION])
     require_migrated(settings, [REGION])
     store, other = SqliteKeyStore(settings, REGION), SqliteKeyStore(settings, REGION)
@@ -146,14 +146,14 @@ def test_refuses_a_store_that_is_newer_than_the_program(
 
 def test_a_server_refuses_a_store_that_is_older(settings: StoreSettings) -> None:
     set_version(settings.keys_file(REGION), "keys_0001")
-    with pytest.raises(StoreVersionError, match=r"keys_0001.*keys_0002"):
+    with pytest.raises(StoreVersionError, match=r"keys_0001.*keys_0003"):
         require_migrated(settings, [REGION])
 
 
 def test_names_versions_by_file(settings: StoreSettings) -> None:
     assert store_versions(settings, [REGION]) == {
         "directory.sqlite": ("directory_0002", "directory_0002"),
-        "regions/eu-west-1/keys.sqlite": ("keys_0002", "keys_0002"),
+        "regions/eu-west-1/keys.sqlite": ("keys_0003", "keys_0003"),
         "regions/eu-west-1/counters.sqlite": ("counters_0001", "counters_0001"),
     }
 
