@@ -73,7 +73,13 @@ class FaultShim:
     """
 
     def __init__(
-        self, module: Path, directory: Path, *, real_module: Path = SOFTHSM_MODULE, record: bool = False
+        self,
+        module: Path,
+        directory: Path,
+        *,
+        real_module: Path = SOFTHSM_MODULE,
+        record: bool = False,
+        numbers_start_again: bool = False,
     ) -> None:
         """Make the control, statistics and record files in `directory`, with no fault set.
 
@@ -82,6 +88,7 @@ class FaultShim:
             directory: an empty one of this controller's own, on a local file system.
             real_module: what the calls are passed to.
             record: keep every byte that leaves the token, for `recorded()`. Secrets too.
+            numbers_start_again: after `drop_sessions` and `back`, new sessions bear the numbers of old ones.
         """
         self.module: Final = module
         self._names: Final = function_names()
@@ -99,6 +106,8 @@ class FaultShim:
             "FAULTSHIM_CONTROL": str(self._control),
             "FAULTSHIM_STATS": str(self._statistics),
         }
+        if numbers_start_again:
+            environment["FAULTSHIM_NUMBERS_START_AGAIN"] = "1"
         if self._record is not None:
             environment["FAULTSHIM_RECORD"] = str(self._record)
             self._record.touch(mode=0o600)

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from hsmkms.errors import CiphertextError, KeyUnavailableError, LimitExceededError
+from hsmkms.errors import CiphertextError, KeyUnavailableError, LimitExceededError, ServiceFaultError
 from hsmkms.formats.aad import Domain, check_value_aad, internal_aad
 from hsmkms.formats.blob import TAG_LENGTH, Sealed
 from hsmkms.formats.sealed import SealedFormError, parse_sealed, serialize_sealed
@@ -73,6 +73,8 @@ class FakeHsm:
         self._require_ready()
         if len(self.objects) >= self.capacity:
             raise LimitExceededError("The token of this region is full.")
+        if material_id in self.objects:
+            raise ServiceFaultError("The token could not do its work.")
         made = self.objects[material_id] = _Object(key_id, os.urandom(32))
         aad = check_value_aad(key_id, material_id, self.iv_length)
         return serialize_sealed(self._sealed(made.secret, aad, _CHECK))

@@ -15,7 +15,7 @@ BLOB_VERSION: Final = 1
 TAG_LENGTH: Final = 16
 MAX_PLAINTEXT_LENGTH: Final = 4096
 
-_IV_LENGTHS: Final = (12, 16)
+IV_LENGTHS: Final = (12, 16)
 _HEAD: Final = struct.Struct(
     ">"  # big endian
     "B"  # format version, always 1
@@ -78,7 +78,7 @@ def parse_blob(raw: bytes) -> Blob:
     if (
         version != BLOB_VERSION
         or suite not in (Suite.PLAINTEXT, Suite.WRAPPED_DATA_KEY)
-        or iv_length not in _IV_LENGTHS
+        or iv_length not in IV_LENGTHS
         or not TAG_LENGTH < ciphertext_length <= MAX_PLAINTEXT_LENGTH + TAG_LENGTH
     ):
         raise CiphertextError

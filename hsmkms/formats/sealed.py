@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from hsmkms.formats.blob import TAG_LENGTH, Sealed
+from hsmkms.formats.blob import IV_LENGTHS, TAG_LENGTH, Sealed
 
 SEALED_VERSION: Final = 1
 _HEAD: Final = struct.Struct(">BB")  # format version, always 1; length of the IV
@@ -33,7 +33,7 @@ def parse_sealed(raw: bytes) -> Sealed:
         raise SealedFormError("sealed bytes are cut short")
     version, iv_length = _HEAD.unpack_from(raw)
     iv_end = _HEAD.size + iv_length
-    if version != SEALED_VERSION or iv_length not in (12, 16) or len(raw) < iv_end + TAG_LENGTH:
+    if version != SEALED_VERSION or iv_length not in IV_LENGTHS or len(raw) < iv_end + TAG_LENGTH:
         raise SealedFormError("not sealed bytes of version 1")
     return Sealed(raw[_HEAD.size : iv_end], raw[iv_end:])
 

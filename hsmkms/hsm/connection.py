@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from hsmkms.errors import KeyUnavailableError, ThrottlingError
-from hsmkms.hsm.handles import UNAVAILABLE
+from hsmkms.hsm.handles import UNAVAILABLE, find_by_id
 from hsmkms.hsm.link import (
     Link,
     ProbeFailedError,
@@ -20,13 +20,13 @@ from hsmkms.hsm.link import (
 )
 from hsmkms.hsm.login import LoginRefusedError, LoginUnavailableError, Pin, log_in
 from hsmkms.hsm.module import ModuleLoadError, Modules
-from hsmkms.hsm.presence import fresh_process_sees_token
+from hsmkms.hsm.presence import fresh_process_reaches_token
 from hsmkms.hsm.probe import ProbeReport
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CkrError
-from hsmkms.hsm.sessions import close_quietly, control_session, open_session
+from hsmkms.hsm.sessions import PoolRetiredError, close_quietly, control_session, open_session
 from hsmkms.hsm.settings import TokenSettings
-from hsmkms.hsm.vitality import TokenSickError, Vitality
+from hsmkms.hsm.vitality import CanaryUnaskedError, TokenSickError, Vitality
 from hsmkms.ports.clock import Clock
 from hsmkms.ports.hsm import Readiness, ReadinessState
 
@@ -34,6 +34,9 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_LOOK_SECONDS: Final = 2.0
 _LAST_LOOK_SECONDS: Final = 30.0
+_GROW_SECONDS: Final = 60.0
+# What ``presence`` tries too.
+_BEFORE_LOGIN: Final = frozenset({"C_GetSlotList", "C_GetTokenInfo", "C_OpenSession"})
 
 
 class _UnseenError(TokenAwayError):
@@ -50,7 +53,7 @@ class Connection:
         modules: Modules,
         clock: Clock,
         *,
-        sees_token: Callable[[TokenSettings], bool] = fresh_process_sees_token,
+        reaches_token: Callable[[TokenSettings], bool] = fresh_process_reaches_token,
     ) -> None:
         self.settings = settings
         self.profile: Profile = settings.vendor_profile
@@ -58,14 +61,16 @@ class Connection:
         self._pin = pin
         self._modules = modules
         self._clock = clock
-        self._sees_token = sees_token
+        self._reaches_token = reaches_token
         self._repairing = threading.Lock()
+        self._judging = threading.Lock()
         self._readiness = Readiness(ReadinessState.AWAY, "not connected yet")
         self._link: Link | None = None
         self._generation = 0
         self._look_at = clock.monotonic() + _FIRST_LOOK_SECONDS
         self._may_be_stale = False
         self._look_seconds = _FIRST_LOOK_SECONDS
+        self._grow_at = clock.monotonic() + _GROW_SECONDS
         self.report: ProbeReport | None = None
 
     @property
@@ -92,11 +97,12 @@ class Connection:
 
     def suspect(self, link: Link, reason: str) -> None:
         """Stop serving until ``tend`` has looked: the token failed, and nobody's input explains it."""
-        if link is not self._link:
-            return  # a straggler of a login that was replaced already
-        self.vitality.note_failure()
-        if self._readiness.state is ReadinessState.READY:
-            self._set(ReadinessState.AWAY, reason)
+        with self._judging:
+            if link is not self._link:
+                return  # a straggler of a login that was replaced already
+            self.vitality.note_failure()
+            if self._readiness.state is ReadinessState.READY:
+                self._set(ReadinessState.AWAY, reason)
 
     # --- connecting ---------------------------------------------------------------------------------------
 
@@ -110,25 +116,35 @@ class Connection:
     def _try_to_connect(self) -> None:
         if self._readiness.state is ReadinessState.REFUSED:
             return
-        # A token that we see, and that never held anything of ours, waits for an operator, not for a worker.
-        self._may_be_stale = True
+        self._may_be_stale = False
         try:
-            self._replace_link(self._new_link())
+            link = self._new_link()
         except ProbeFailedError as error:
             self.report = error.report
             # What passed before under the same profile is in a bad way now, not misconfigured.
             state = ReadinessState.REFUSED if self._link is None else ReadinessState.AWAY
-            self._set(state, str(error))
+            self._become(state, str(error))
         except (ModuleLoadError, LoginRefusedError, TokenRefusedError) as error:
-            self._set(ReadinessState.REFUSED, str(error))
+            self._become(ReadinessState.REFUSED, str(error))
+        except _UnseenError as error:
+            self._may_be_stale = True
+            self._become(ReadinessState.AWAY, str(error))
         except (TokenAwayError, LoginUnavailableError) as error:
-            self._may_be_stale = self._link is not None or isinstance(error, _UnseenError)
-            self._set(ReadinessState.AWAY, str(error))
+            self._may_be_stale = self._link is not None
+            self._become(ReadinessState.AWAY, str(error))
         except CkrError as error:
-            self._set(ReadinessState.AWAY, f"{self.settings.token_name} does not answer: {error}")
+            # A login that never worked in this process would not work in the next one either.
+            self._may_be_stale = self._link is not None or error.function in _BEFORE_LOGIN
+            self._become(ReadinessState.AWAY, f"{self.settings.token_name} does not answer: {error}")
         else:
-            self.vitality.note_success()
-            self._set(ReadinessState.READY, "")
+            with self._judging:
+                self._link, self.report = link, link.report
+                self.vitality.note_success()
+                self._set(ReadinessState.READY, "")
+
+    def _become(self, state: ReadinessState, reason: str) -> None:
+        with self._judging:
+            self._set(state, reason)
 
     def _set(self, state: ReadinessState, reason: str) -> None:
         before = self._readiness
@@ -138,14 +154,6 @@ class Connection:
             self._look_at = self._clock.monotonic() + _FIRST_LOOK_SECONDS
         if before != self._readiness:
             _log.info("token_readiness", token=self.settings.token_name, state=str(state), reason=reason)
-
-    def _replace_link(self, link: Link) -> None:
-        before, self._link = self._link, link
-        self.report = link.report
-        if before is not None:
-            before.pool.retire()
-            # Only now, when another session holds the login: closing the last one would end it.
-            close_quietly(before.anchor)
 
     def _new_link(self) -> Link:
         module = self._modules.load(self.settings.module_path)
@@ -175,7 +183,7 @@ class Connection:
         """Look after the token: a heartbeat when it is idle, a repair when it is away."""
         with self._repairing:
             if self._readiness.state is ReadinessState.READY and not self._beats():
-                self._set(ReadinessState.AWAY, f"{self.settings.token_name} stopped answering")
+                self._become(ReadinessState.AWAY, f"{self.settings.token_name} stopped answering")
             if self._readiness.state is ReadinessState.AWAY:
                 self._repair()
             return self._readiness
@@ -184,12 +192,16 @@ class Connection:
         link = self._link
         if link is None:
             return False
+        now = self._clock.monotonic()
+        if now >= self._grow_at:
+            self._grow_at = now + _GROW_SECONDS
+            link.pool.grow()
         if self.vitality.is_fresh():
             return True
         try:
             with link.pool.borrow() as session:
                 self.vitality.require_well(session, link.canary)
-        except ThrottlingError:
+        except (ThrottlingError, CanaryUnaskedError):
             return True  # busy, which says nothing; a call that hangs is the watchdog's business
         except (CkrError, TokenSickError):
             return False
@@ -197,15 +209,28 @@ class Connection:
 
     def _repair(self) -> None:
         link = self._link
-        if link is not None:
+        if link is None:
+            self._try_to_connect()
+        elif self._anchor_holds(link):
             link.pool.drop_idle()
-            if self._anchor_holds(link) and self._answers(link):
+            if self._answers(link):
                 self.vitality.note_success()
-                self._set(ReadinessState.READY, "")
+                self._become(ReadinessState.READY, "")
                 return
-        self._try_to_connect()
+            self._connect_anew(link, closes=True)
+        else:
+            # The token has lost our sessions and may give their numbers to others, so none is closed. Nothing
+            # of that login may be in use when the next one makes sessions live again.
+            self._connect_anew(link, closes=False)
         if self._readiness.state is ReadinessState.AWAY:
             self._look_afresh()
+
+    def _connect_anew(self, link: Link, *, closes: bool) -> None:
+        link.pool.retire(closes=closes)
+        self._try_to_connect()
+        if closes and self._link is not link:
+            # Only now, when another session holds the login: closing the last one would end it.
+            close_quietly(link.anchor)
 
     def _anchor_holds(self, link: Link) -> bool:
         session = control_session(link.module, link.anchor, self.profile)
@@ -215,10 +240,13 @@ class Connection:
             return False
 
     def _answers(self, link: Link) -> bool:
+        """Whether the token opens its canary under this login, and still shows the region's identity."""
         try:
             with link.pool.borrow() as session:
-                return link.canary.sings(session)
-        except (CkrError, ThrottlingError):
+                return link.canary.sings(session) and bool(
+                    find_by_id(session, link.generation, link.identity.object_id)
+                )
+        except (CkrError, ThrottlingError, PoolRetiredError):
             return False
 
     def _look_afresh(self) -> None:
@@ -228,12 +256,12 @@ class Connection:
             return
         self._look_at = now + self._look_seconds
         self._look_seconds = min(self._look_seconds * 2, _LAST_LOOK_SECONDS)
-        if not self._sees_token(self.settings):
+        if not self._reaches_token(self.settings):
             return
         # It may have come back between our own try and the other process's.
         self._try_to_connect()
         if self._readiness.state is ReadinessState.AWAY and self._may_be_stale:
-            self._set(
+            self._become(
                 ReadinessState.STALE,
                 f"{self.settings.token_name} is back, but this process keeps an old picture of it",
             )

@@ -33,6 +33,7 @@ Template = Mapping[int, AttributeValue]
 
 CKM_AES_KEY_GEN: Final = 0x1080
 CKM_AES_GCM: Final = 0x1087
+CKA_TOKEN: Final = 0x01
 CKU_USER: Final = 1
 CKS_RW_USER_FUNCTIONS: Final = 3
 CKS_RO_USER_FUNCTIONS: Final = 1
@@ -97,8 +98,8 @@ class CryptoSession:
 
         Args:
             iv_bits: whether ``ulIvBits`` is filled in.
-            objects_lock: held while objects are made, destroyed, searched or looked at, where the module
-                cannot do these at the same time.
+            objects_lock: held while the token's own objects are made, destroyed, searched or looked at, where
+                the module cannot do these at the same time. Session objects live in its memory alone.
         """
         self.handle = handle
         self._objects_lock = objects_lock or nullcontext()
@@ -118,6 +119,8 @@ class CryptoSession:
 
     def random(self, length: int) -> bytes:
         """``length`` bytes, 1 to 8192, of the token's randomness."""
+        if length > _BUFFER_LENGTH:
+            raise ValueError(f"at most {_BUFFER_LENGTH} random bytes at once")
         code = self._functions.C_GenerateRandom(self.handle, self._buffer_address, length)
         if code:
             raise CkrError("C_GenerateRandom", code)
@@ -182,7 +185,7 @@ class CryptoSession:
         attributes, _values = _packed(template)
         mechanism = Mechanism(CKM_AES_KEY_GEN, None, 0)
         handle = ctypes.c_ulong()
-        with self._objects_lock:
+        with self._objects_lock if template[CKA_TOKEN] else nullcontext():
             code = self._functions.C_GenerateKey(
                 self.handle,
                 ctypes.addressof(mechanism),
@@ -309,9 +312,13 @@ class CryptoSession:
         return handle.value
 
     def destroy_object(self, object_handle: int) -> None:
-        """Destroy an object."""
+        """Destroy an object of the token's own."""
         with self._objects_lock:
-            code = self._functions.C_DestroyObject(self.handle, object_handle)
+            self.destroy_session_object(object_handle)
+
+    def destroy_session_object(self, object_handle: int) -> None:
+        """Destroy an object that would go with its session."""
+        code = self._functions.C_DestroyObject(self.handle, object_handle)
         if code:
             raise CkrError("C_DestroyObject", code)
 

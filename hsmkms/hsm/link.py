@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
 from pkcs11 import Session, Token
 
 from hsmkms.hsm.cryptoki import CryptoSession
@@ -16,6 +17,8 @@ from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.usages import Purpose
 from hsmkms.hsm.vitality import Canary
 from hsmkms.ports.clock import Clock
+
+_log = structlog.get_logger(__name__)
 
 
 class TokenRefusedError(Exception):
@@ -41,8 +44,9 @@ class Link:
     Attributes:
         anchor: the session that keeps the process logged in; closing the last one would log it out.
         identity: the region's identity object, which seals its secrets.
-        wrapping: the newest wrapping object, or None.
-        wrapping_ids: CKA_IDs of all of them.
+        wrapping_id: CKA_ID of the newest wrapping object; None without one, and where the token did not go
+            round the wrap circle with it.
+        wrapping_ids: CKA_IDs of all wrapping objects.
     """
 
     generation: int
@@ -52,15 +56,10 @@ class Link:
     pool: SessionPool
     handles: Handles
     identity: Handle
-    wrapping: Handle | None
+    wrapping_id: bytes | None
     wrapping_ids: frozenset[bytes]
     canary: Canary
     report: ProbeReport
-
-    @property
-    def wraps_data_keys(self) -> bool:
-        """True where the token went round the whole wrap circle."""
-        return self.report.wraps_data_keys
 
 
 def find_token(module: Module, settings: TokenSettings) -> Token | None:
@@ -104,12 +103,15 @@ def establish_link(
     report = ProbeReport(
         [
             *probe_sealing(session, profile, canary_handle.number, canary_handle.object_id),
-            *probe_protection(session, canary_handle.number),
-            probe_wrap_circle(session, profile, wrapping.number if wrapping else None),
+            *probe_protection(session, profile, canary_handle.number),
+            probe_wrap_circle(session, profile, canary_handle.number, wrapping.number if wrapping else None),
         ]
     )
     if not report.may_serve:
         _refuse(session, identity, report, settings)
+    for result in report.results:
+        if not result.passed:
+            _log.warning("probe", token=settings.token_name, name=result.name, detail=result.detail)
     handles = Handles(generation, identity.object_id, clock)
     handles.fill(scan)
     return Link(
@@ -128,7 +130,7 @@ def establish_link(
         ),
         handles=handles,
         identity=identity,
-        wrapping=wrapping,
+        wrapping_id=wrapping.object_id if wrapping and report.wraps_data_keys else None,
         wrapping_ids=frozenset(handle.object_id for handle in scan.of(Purpose.WRAPPING)),
         canary=Canary(session, profile, canary_handle.number, canary_handle.object_id),
         report=report,

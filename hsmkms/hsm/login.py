@@ -11,12 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.return_codes import CKR_USER_ALREADY_LOGGED_IN, PIN_CODES, CkrError, Verdict, name_of
-
-_log = structlog.get_logger(__name__)
 
 _LOCK_WAIT_SECONDS: Final = 30.0
 _LOCK_POLL_SECONDS: Final = 0.02
@@ -60,22 +56,27 @@ def log_in(session: CryptoSession, pin: Pin, marker: Path | None, now: datetime)
 
     Raises:
         LoginRefusedError: the token refuses the PIN, or the marker says that it did.
-        LoginUnavailableError: the lock was not to be had.
+        LoginUnavailableError: the lock was not to be had, or no marker could be written.
         CkrError: the token failed otherwise.
     """
     with _exclusively(marker):
-        if marker is not None and marker.exists():
+        # A link that leads nowhere counts: nothing could be written there either.
+        if marker is not None and os.path.lexists(marker):
             raise LoginRefusedError(f"the token refused the PIN earlier: correct it, then remove {marker}")
+        pending = None if marker is None else _write_pending(marker, now)
         try:
             session.login_user(pin.reveal())
         except CkrError as error:
             if error.code == CKR_USER_ALREADY_LOGGED_IN:
                 return  # another region of this process is on the same token
-            if error.code in PIN_CODES and marker is not None:
-                _write_marker(marker, error.code, now)
+            if error.code in PIN_CODES and marker is not None and pending is not None:
+                pending.replace(marker)
             if error.verdict is Verdict.STOP:
                 raise LoginRefusedError(f"the token refuses the login: {name_of(error.code)}") from error
             raise
+        finally:
+            if pending is not None:
+                pending.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -108,12 +109,14 @@ def _acquire(lock_file: int, marker: Path) -> None:
             return
 
 
-def _write_marker(marker: Path, code: int, now: datetime) -> None:
-    text = f"{now.isoformat()} process {os.getpid()}: the token refused the PIN ({name_of(code)})\n"
+def _write_pending(marker: Path, now: datetime) -> Path:
+    """The marker under another name: a disk that is full by then must not cost the token a second try."""
+    pending = marker.with_name(f"{marker.name}.pending")
     try:
-        with marker.open("w", encoding="ascii") as file:
-            file.write(text)
+        with pending.open("w", encoding="ascii") as file:
+            file.write(f"{now.isoformat()} process {os.getpid()}: the token refused the PIN\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        _log.error("pin_marker_not_written", marker=str(marker), error=error.strerror)
+        raise LoginUnavailableError(f"cannot write {pending}: {error.strerror}") from error
+    return pending

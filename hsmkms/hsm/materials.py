@@ -94,9 +94,10 @@ def admit(
     if handle.object_name != ObjectName(Purpose.CMK, version.key_id):
         _refuse(handle, "its label names something else")
     _require_well_made(session, profile, handle)
-    aad = check_value_aad(version.key_id, version.material_id, profile.iv_length)
     try:
-        opened = opener(session, handle.number, aad, parse_sealed(version.check_value))
+        sealed = parse_sealed(version.check_value)
+        aad = check_value_aad(version.key_id, version.material_id, len(sealed.iv))
+        opened = opener(session, handle.number, aad, sealed)
     except (CiphertextError, SealedFormError):
         _refuse(handle, "it does not open its check value")
     if opened != CHECK_CONSTANT:

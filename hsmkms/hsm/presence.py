@@ -1,4 +1,4 @@
-"""Does a fresh process see the token? Run as ``python -m hsmkms.hsm.presence``, never in the server itself.
+"""Does a fresh process reach the token? Run as ``python -m hsmkms.hsm.presence``, never in the server itself.
 
 A module keeps the picture of its slots that it made when it was initialised (and SoftHSM that of its
 directory), and a serving process never finalises it. So only another process can tell a token that is away
@@ -16,6 +16,7 @@ from typing import Final
 
 from hsmkms.hsm.module import Module, ModuleLoadError
 from hsmkms.hsm.return_codes import CkrError
+from hsmkms.hsm.sessions import close_quietly, open_session
 from hsmkms.hsm.settings import TokenSettings
 
 _TIMEOUT_SECONDS: Final = 30.0
@@ -23,8 +24,8 @@ _PRESENT: Final = 0
 _ABSENT: Final = 3
 
 
-def fresh_process_sees_token(settings: TokenSettings) -> bool:
-    """True when a new process finds exactly one token of that name; logs in nowhere."""
+def fresh_process_reaches_token(settings: TokenSettings) -> bool:
+    """True when a new process finds exactly one token of that name and opens a session; logs in nowhere."""
     question = json.dumps(
         {
             "module_path": str(settings.module_path),
@@ -51,9 +52,12 @@ def main() -> int:
     question = json.loads(sys.stdin.read())
     try:
         tokens = Module(Path(question["module_path"])).tokens(question["label"], question["serial"])
+        if len(tokens) != 1:
+            return _ABSENT
+        close_quietly(open_session(tokens[0]))
     except (CkrError, ModuleLoadError):
         return _ABSENT
-    return _PRESENT if len(tokens) == 1 else _ABSENT
+    return _PRESENT
 
 
 if __name__ == "__main__":

@@ -19,12 +19,15 @@ from hsmkms.formats.blob import Sealed
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS
 from hsmkms.hsm.cryptoki import CryptoSession, GcmSession
 from hsmkms.hsm.profiles import Profile
-from hsmkms.hsm.return_codes import CkrError, Verdict
+from hsmkms.hsm.return_codes import CKR_FUNCTION_FAILED, CKR_GENERAL_ERROR, CkrError, Verdict
 from hsmkms.hsm.sealing import AmbiguousTagError, UnmadeIvError, open_sealed, seal
 from hsmkms.hsm.wrapping import unwrap_data_key, wrap_new_data_key
 
 _PLAINTEXT: Final = b"hsmkms probe v1, thirty-two long"
-_LOST: Final = frozenset({Verdict.REPAIR, Verdict.RENEW_SESSION})
+# The token says nothing about what it was asked: it is away, lost the session, or is full.
+_LOST: Final = frozenset({Verdict.REPAIR, Verdict.RENEW_SESSION, Verdict.CAPACITY})
+# Codes that some tokens give for "no", and all for "I failed".
+_VAGUE: Final = frozenset({CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class ProbeReport:
 
 
 def probe_sealing(session: GcmSession, profile: Profile, key: int, object_id: bytes) -> list[ProbeResult]:
-    """Encrypt twice, compare, decrypt both, and offer a bad tag.
+    """Encrypt twice, compare, decrypt both, and offer a bad tag and other additional data.
 
     Raises:
         CkrError: the token went away meanwhile; nothing is known.
@@ -79,7 +82,12 @@ def probe_sealing(session: GcmSession, profile: Profile, key: int, object_id: by
         return [ProbeResult("encrypt", passed=False, detail=str(error))]
     results = [_fresh_iv(profile, sealed)]
     results += [_decrypts(session, profile, key, aad, one) for one in sealed]
-    results.append(_bad_tag(session, profile, key, aad, sealed[0]))
+    first = sealed[0]
+    forged = Sealed(first.iv, first.ciphertext[:-1] + bytes([first.ciphertext[-1] ^ 1]))
+    results.append(_refuses("bad tag is refused", session, profile, key, aad, forged))
+    # Were the additional data ignored, an encryption context would bind nothing.
+    other_aad = aad[:-1] + bytes([aad[-1] ^ 1])
+    results.append(_refuses("other additional data is refused", session, profile, key, other_aad, first))
     return results
 
 
@@ -116,78 +124,91 @@ def _decrypts(session: GcmSession, profile: Profile, key: int, aad: bytes, seale
     return ProbeResult(name, passed=plaintext == _PLAINTEXT)
 
 
-def _bad_tag(session: GcmSession, profile: Profile, key: int, aad: bytes, sealed: Sealed) -> ProbeResult:
-    forged = Sealed(sealed.iv, sealed.ciphertext[:-1] + bytes([sealed.ciphertext[-1] ^ 1]))
+def _refuses(
+    name: str, session: GcmSession, profile: Profile, key: int, aad: bytes, sealed: Sealed
+) -> ProbeResult:
     try:
-        open_sealed(session, profile, key, aad, forged)
+        open_sealed(session, profile, key, aad, sealed)
     except (CiphertextError, AmbiguousTagError):
-        return ProbeResult("bad tag is refused", passed=True)
+        return ProbeResult(name, passed=True)
     except CkrError as error:
         # Served like this, every bad ciphertext would look like a failing token.
         detail = f"{error}: not among the codes for a bad tag in profile {profile.name!r}"
-        return ProbeResult("bad tag is refused", passed=False, detail=detail)
-    return ProbeResult("bad tag is refused", passed=False, detail="a forged tag was accepted")
+        return ProbeResult(name, passed=False, detail=detail)
+    return ProbeResult(name, passed=False, detail="it was accepted")
 
 
-def probe_protection(session: CryptoSession, key: int) -> list[ProbeResult]:
+def probe_protection(session: CryptoSession, profile: Profile, key: int) -> list[ProbeResult]:
     """Try to read the key's value, and to copy it with more rights.
 
     Raises:
         CkrError: the token went away meanwhile; nothing is known.
     """
+
+    def must_fail(name: str, attempt: Callable[[], object]) -> ProbeResult:
+        try:
+            attempt()
+        except CkrError as error:
+            # A refusal passes, a failure does not: a token that is away refuses nothing.
+            _require_answer(error, session, profile, key)
+            return ProbeResult(name, passed=True, detail=str(error))
+        return ProbeResult(name, passed=False, detail="the token did it")
+
     return [
-        _must_fail("value cannot be read", lambda: session.secret_value(key, Attribute.VALUE)),
-        _must_fail(
-            "no copy that can be extracted",
-            lambda: _copied(session, key, {Attribute.TOKEN: False, Attribute.EXTRACTABLE: True}),
-        ),
-        _must_fail(
-            "no copy that can wrap",
-            lambda: _copied(session, key, {Attribute.TOKEN: False, Attribute.WRAP: True}),
-        ),
+        must_fail("value cannot be read", lambda: session.secret_value(key, Attribute.VALUE)),
+        must_fail("no copy that can be extracted", lambda: _copy(session, key, Attribute.EXTRACTABLE)),
+        must_fail("no copy that can wrap", lambda: _copy(session, key, Attribute.WRAP)),
     ]
 
 
-def _copied(session: CryptoSession, key: int, rights: dict[int, bool]) -> None:
-    copy = session.copy_object(key, dict(rights))
+def _copy(session: CryptoSession, key: int, right: Attribute) -> None:
+    copy = session.copy_object(key, {Attribute.TOKEN: False, right: True})
     # Best effort: it is a session object, and the process is about to refuse to serve.
     with contextlib.suppress(CkrError):
-        session.destroy_object(copy)
+        session.destroy_session_object(copy)
 
 
-def _must_fail(name: str, attempt: Callable[[], object]) -> ProbeResult:
-    try:
-        attempt()
-    except CkrError as error:
-        if error.verdict is Verdict.RENEW_SESSION:
-            raise
-        return ProbeResult(name, passed=True, detail=str(error))
-    return ProbeResult(name, passed=False, detail="the token did it")
-
-
-def probe_wrap_circle(session: CryptoSession, profile: Profile, wrapping_key: int | None) -> ProbeResult:
+def probe_wrap_circle(
+    session: CryptoSession, profile: Profile, key: int, wrapping_key: int | None
+) -> ProbeResult:
     """Go round the whole circle with 16 and 32 bytes; not required, for there is another way.
 
+    Args:
+        key: one that encrypts, to tell a token that refuses from one that fails.
+
     Raises:
-        CkrError: the session was lost meanwhile; nothing is known.
+        CkrError: the token went away meanwhile; nothing is known.
     """
     name = "wrap circle"
     mechanism = profile.wrap_mechanism
     if mechanism is None or wrapping_key is None:
         detail = "not tried: " + ("profile has none" if mechanism is None else "no wrapping object")
         return ProbeResult(name, passed=False, detail=detail, required=False)
-    try:
-        for length in DATA_KEY_LENGTHS:
-            wrapped = wrap_new_data_key(session, mechanism, wrapping_key, length)
-            first = unwrap_data_key(session, mechanism, wrapping_key, wrapped, length)
-            again = unwrap_data_key(session, mechanism, wrapping_key, wrapped, length)
-            if first != again or not any(first) or len(wrapped) != length + 8:
-                return ProbeResult(name, passed=False, detail="came back different", required=False)
-    except CkrError as error:
-        if error.verdict is Verdict.RENEW_SESSION:
-            raise
-        return ProbeResult(name, passed=False, detail=str(error), required=False)
-    return ProbeResult(name, passed=True, required=False)
+    detail = "came back different"
+    # Twice: a moment's failure, taken for "cannot", would end wrapping for as long as this login lasts.
+    for _ in range(2):
+        try:
+            if all(_goes_round(session, mechanism, wrapping_key, length) for length in DATA_KEY_LENGTHS):
+                return ProbeResult(name, passed=True, required=False)
+        except CkrError as error:
+            _require_answer(error, session, profile, key)
+            detail = str(error)
+    return ProbeResult(name, passed=False, detail=detail, required=False)
+
+
+def _goes_round(session: CryptoSession, mechanism: int, wrapping_key: int, length: int) -> bool:
+    wrapped = wrap_new_data_key(session, mechanism, wrapping_key, length)
+    first = unwrap_data_key(session, mechanism, wrapping_key, wrapped, length)
+    again = unwrap_data_key(session, mechanism, wrapping_key, wrapped, length)
+    return first == again and any(first) and len(wrapped) == length + 8
+
+
+def _require_answer(error: CkrError, session: GcmSession, profile: Profile, key: int) -> None:
+    """Return when a failure is the token's answer to what it was asked; raise when it is in trouble."""
+    if error.code in _VAGUE:
+        seal(session, profile, key, b"", _PLAINTEXT)
+    else:
+        _raise_if_lost(error)
 
 
 def _raise_if_lost(error: CkrError) -> None:

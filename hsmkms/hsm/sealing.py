@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from hsmkms.errors import CiphertextError
-from hsmkms.formats.blob import TAG_LENGTH, Sealed
+from hsmkms.formats.blob import IV_LENGTHS, TAG_LENGTH, Sealed
 from hsmkms.hsm.cryptoki import GcmSession
 from hsmkms.hsm.profiles import IvMode, Profile
 from hsmkms.hsm.return_codes import CKR_MECHANISM_PARAM_INVALID, CkrError
@@ -73,11 +73,12 @@ def open_sealed(session: GcmSession, profile: Profile, key: int, aad: bytes, sea
     """The plaintext.
 
     Raises:
-        CiphertextError: the token says that the tag is bad, or the form is one that this token never made.
+        CiphertextError: the token says that the tag is bad, or the form is one that no token of ours makes.
         AmbiguousTagError: the token says something that may mean that.
         CkrError: the token failed.
     """
-    if len(sealed.iv) != profile.iv_length or len(sealed.ciphertext) < TAG_LENGTH:
+    # Not the profile's own length alone: another profile, before, may have had the other.
+    if len(sealed.iv) not in IV_LENGTHS or len(sealed.ciphertext) < TAG_LENGTH:
         raise CiphertextError
     try:
         return session.decrypt_gcm(key, sealed.iv, aad, sealed.ciphertext)

@@ -17,9 +17,17 @@ from hsmkms.errors import KmsError, ThrottlingError
 from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.module import ForkedError, Module
 from hsmkms.hsm.profiles import Profile
-from hsmkms.hsm.return_codes import CKR_SESSION_COUNT, CkrError, Verdict, ckr_error
+from hsmkms.hsm.return_codes import (
+    CKR_SESSION_COUNT,
+    CKR_USER_NOT_LOGGED_IN,
+    CkrError,
+    Verdict,
+    ckr_error,
+)
 
 _log = structlog.get_logger(__name__)
+
+CK_INVALID_HANDLE: Final = 0
 
 # After these the session itself is as it was.
 _SPARING: Final = frozenset({Verdict.REFIND_HANDLE, Verdict.CAPACITY})
@@ -62,6 +70,10 @@ def close_quietly(session: Session) -> None:
         session.close()
 
 
+class PoolRetiredError(Exception):
+    """The login that this pool belongs to is over; the connection has another one, or none."""
+
+
 class PooledSession(CryptoSession):
     """A session of the pool, lent to one thread; as a context manager it goes back or is closed."""
 
@@ -96,12 +108,19 @@ class PooledSession(CryptoSession):
         """Close it, whatever state it is in."""
         close_quietly(self._session)
 
+    def revoke(self) -> None:
+        """Make every further call on it fail: its number, and those of its objects, may be others' soon."""
+        self.handle = CK_INVALID_HANDLE
+
 
 class SessionPool:
     """At most ``limit`` sessions of one login; a new login makes a new pool.
 
     Sessions are opened when they are first needed. One that is stuck in a call never comes back and is
     never closed: it is gone with its thread, and the pool is smaller by one.
+
+    Once retired it lends nothing, and what it has lent is revoked, so that nothing found under its login
+    reaches the token under the next one.
     """
 
     def __init__(
@@ -119,6 +138,7 @@ class SessionPool:
         self.profile = profile
         self.generation = generation
         self._token = token
+        self._wanted = limit
         self._limit = limit
         self._wait_seconds = wait_seconds
         self._max_waiters = max_waiters
@@ -126,33 +146,38 @@ class SessionPool:
         self._idle: deque[PooledSession] = deque()
         self._lock = threading.Lock()
         self._freed = threading.Condition(self._lock)
-        self._lent = 0
+        self._places_taken = 0
+        self._lent: set[PooledSession] = set()
         self._waiting = 0
         self._retired = False
+        self._closes = True
 
     @property
     def lent(self) -> int:
         """How many sessions are in use now."""
-        return self._lent
+        return self._places_taken
 
     def borrow(self) -> PooledSession:
         """A session for the calling thread, as a context manager.
 
         Raises:
             ThrottlingError: none came free in time, or too many wait already.
-            CkrError: the token gives no new one.
+            PoolRetiredError: another login is made, or was.
+            CkrError: the token gives no new one; CKR_USER_NOT_LOGGED_IN: it has lost the login.
             ForkedError: called in a child of the process that made the pool.
         """
         if os.getpid() != self._pid:
             raise ForkedError("a pool of PKCS#11 sessions was carried over a fork")
         with self._lock:
-            if self._lent >= self._limit:
+            if self._places_taken >= self._limit and not self._retired:
                 self._wait()
-            self._lent += 1
+            if self._retired:
+                raise PoolRetiredError
+            self._places_taken += 1
             if self._idle:
-                return self._idle.pop()
+                return self._lend(self._idle.pop())
         try:
-            return PooledSession(self, open_session(self._token))
+            return self._open()
         except CkrError as error:
             self._release_place()
             if error.code == CKR_SESSION_COUNT and self._shrink():
@@ -162,41 +187,70 @@ class SessionPool:
             self._release_place()
             raise
 
+    def _open(self) -> PooledSession:
+        session = PooledSession(self, open_session(self._token))
+        try:
+            # Opened without a login it would come to life under the next one, with handles of this one.
+            if not session.is_logged_in():
+                raise CkrError("C_GetSessionInfo", CKR_USER_NOT_LOGGED_IN)
+            with self._lock:
+                if self._retired:
+                    raise PoolRetiredError
+                return self._lend(session)
+        except BaseException:
+            session.close()
+            raise
+
+    def _lend(self, session: PooledSession) -> PooledSession:
+        self._lent.add(session)
+        return session
+
     def _wait(self) -> None:
         if self._waiting >= self._max_waiters:
             raise ThrottlingError
         self._waiting += 1
         try:
-            if not self._freed.wait_for(lambda: self._lent < self._limit, self._wait_seconds):
+            if not self._freed.wait_for(
+                lambda: self._retired or self._places_taken < self._limit, self._wait_seconds
+            ):
                 raise ThrottlingError
         finally:
             self._waiting -= 1
 
     def _release_place(self) -> None:
         with self._lock:
-            self._lent -= 1
+            self._places_taken -= 1
             if self._waiting:
                 self._freed.notify()
 
     def _shrink(self) -> bool:
         """Make do with the sessions that the token has given; False when it has given none."""
         with self._lock:
-            if not self._lent:
+            if not self._places_taken:
                 return False
-            self._limit = min(self._limit, self._lent)
+            self._limit = min(self._limit, self._places_taken)
             _log.warning("token_gives_fewer_sessions", limit=self._limit)
             return True
+
+    def grow(self) -> None:
+        """Ask for one session more again, where the token once gave fewer than wanted."""
+        with self._lock:
+            if self._limit < self._wanted:
+                self._limit += 1
+                self._freed.notify()
 
     def take_back(self, session: PooledSession, *, well: bool) -> None:
         """End a loan; a session that is not well, or of a retired pool, is closed."""
         with self._lock:
+            self._lent.discard(session)
             keep = well and not self._retired
             if keep:
                 self._idle.append(session)
-            self._lent -= 1
+            self._places_taken -= 1
             if self._waiting:
                 self._freed.notify()
-        if not keep:
+            closes = self._closes and not keep
+        if closes:
             session.close()
 
     def drop_idle(self) -> None:
@@ -207,8 +261,19 @@ class SessionPool:
         for session in dropped:
             session.close()
 
-    def retire(self) -> None:
-        """Close all sessions, those in use when they come back."""
+    def retire(self, *, closes: bool) -> None:
+        """End all use of this login: nothing is lent any more, what is lent is revoked.
+
+        Args:
+            closes: False where the token has lost the sessions. It may give their numbers to others, and
+                closing one of ours would end one of theirs.
+        """
         with self._lock:
             self._retired = True
+            self._closes = closes
+            for session in self._lent:
+                session.revoke()
+            if not closes:
+                self._idle.clear()
+            self._freed.notify_all()
         self.drop_idle()

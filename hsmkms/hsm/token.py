@@ -22,7 +22,7 @@ from hsmkms.formats.blob import Sealed
 from hsmkms.formats.sealed import SealedFormError, parse_sealed, serialize_sealed
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS, WrappedKey, parse_wrapped_key, serialize_wrapped_key
 from hsmkms.hsm.connection import Connection
-from hsmkms.hsm.handles import UNAVAILABLE, TokenLostError, scan_objects
+from hsmkms.hsm.handles import UNAVAILABLE, Handle, TokenLostError, scan_objects
 from hsmkms.hsm.inspection import Inventory, TokenFacts, take_inventory, token_facts
 from hsmkms.hsm.link import Link, TokenRefusedError
 from hsmkms.hsm.login import Pin
@@ -31,10 +31,10 @@ from hsmkms.hsm.module import Modules
 from hsmkms.hsm.probe import ProbeReport
 from hsmkms.hsm.return_codes import CKR_DEVICE_MEMORY, CkrError, Verdict
 from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed, seal, seal_new_data_key
-from hsmkms.hsm.sessions import PooledSession
+from hsmkms.hsm.sessions import PooledSession, PoolRetiredError
 from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.usages import Purpose
-from hsmkms.hsm.vitality import TokenSickError
+from hsmkms.hsm.vitality import CanaryUnaskedError, TokenSickError
 from hsmkms.hsm.wrapping import unwrap_data_key, wrap_new_data_key
 from hsmkms.model.keys import KeyVersion
 from hsmkms.model.names import KeyId, MaterialId
@@ -77,9 +77,7 @@ class TokenHsm:
     def wrapping_id(self) -> bytes | None:
         """Names the object under which data keys leave the token; None where they cannot."""
         link = self._connection.last_link
-        if link is None or link.wrapping is None or not link.wraps_data_keys:
-            return None
-        return link.wrapping.object_id
+        return link.wrapping_id if link else None
 
     @property
     def wrapping_ids(self) -> frozenset[bytes]:
@@ -163,6 +161,11 @@ class TokenHsm:
                     result = act(session, link, *args)
             except CkrError as error:
                 self._judge(error, link, object_id, tried)
+            except PoolRetiredError as error:
+                if connection.last_link is link:
+                    raise KeyUnavailableError(UNAVAILABLE) from error
+            except CanaryUnaskedError as error:
+                raise KeyUnavailableError(UNAVAILABLE) from error
             except (TokenLostError, TokenSickError) as error:
                 connection.suspect(link, str(error))
                 raise KeyUnavailableError(UNAVAILABLE) from error
@@ -175,7 +178,7 @@ class TokenHsm:
         verdict = error.verdict
         if verdict is Verdict.REFIND_HANDLE:
             if object_id is None:
-                verdict = Verdict.REPAIR  # an object that is found anew with every login
+                verdict = Verdict.REPAIR  # a session object of the act's own
             else:
                 link.handles.forget(object_id)
         elif verdict is Verdict.REPAIR:
@@ -320,15 +323,18 @@ class TokenHsm:
         """A data key that is born in the token and leaves it only wrapped."""
         if length not in DATA_KEY_LENGTHS:
             raise ValueError("a wrapped data key has 16 or 32 bytes")
-        return self._run(None, self._wrap, wrapping_id, length)
+        return self._run(wrapping_id, self._wrap, wrapping_id, length)
 
     def _wrap(self, session: PooledSession, link: Link, wrapping_id: bytes, length: int) -> bytes:
-        mechanism, wrapping = self._profile.wrap_mechanism, link.wrapping
-        usable = wrapping is not None and link.wraps_data_keys and wrapping.object_id == wrapping_id
-        if mechanism is None or wrapping is None or not usable:
+        mechanism = self._profile.wrap_mechanism
+        if mechanism is None or link.wrapping_id != wrapping_id:
+            raise KeyUnavailableError(UNAVAILABLE)
+        wrapping = link.handles.get(session, session.generation, wrapping_id)
+        if wrapping is None:
+            _log.error("token_object_missing", object_id=wrapping_id.hex(), purpose=Purpose.WRAPPING)
             raise KeyUnavailableError(UNAVAILABLE)
         wrapped = wrap_new_data_key(session, mechanism, wrapping.number, length)
-        return serialize_wrapped_key(WrappedKey(wrapping.object_id, length, wrapped))
+        return serialize_wrapped_key(WrappedKey(wrapping_id, length, wrapped))
 
     def unwrap_data_key(self, wrapped_key: bytes) -> bytes:
         """The data key of what ``wrap_new_data_key`` gave."""
@@ -358,11 +364,12 @@ class TokenHsm:
 
     def seal_secret(self, label: bytes, secret: bytes) -> bytes:
         """Seal a secret under the region's identity object."""
-        return self._run(None, self._seal_secret, label, secret)
+        return self._run(self.identity_id, self._seal_secret, label, secret)
 
     def _seal_secret(self, session: PooledSession, link: Link, label: bytes, secret: bytes) -> bytes:
-        aad = internal_aad(Domain.SECRET, link.identity.object_id, self.iv_length, label)
-        return serialize_sealed(seal(session, self._profile, link.identity.number, aad, secret))
+        identity = self._identity(session, link)
+        aad = internal_aad(Domain.SECRET, identity.object_id, self.iv_length, label)
+        return serialize_sealed(seal(session, self._profile, identity.number, aad, secret))
 
     def open_secret(self, label: bytes, sealed_secret: bytes) -> bytes:
         """The secret of what ``seal_secret`` gave."""
@@ -370,11 +377,19 @@ class TokenHsm:
             sealed = parse_sealed(sealed_secret)
         except SealedFormError as error:
             raise CiphertextError from error
-        return self._run(None, self._open_secret, label, sealed)
+        return self._run(self.identity_id, self._open_secret, label, sealed)
 
     def _open_secret(self, session: PooledSession, link: Link, label: bytes, sealed: Sealed) -> bytes:
-        aad = internal_aad(Domain.SECRET, link.identity.object_id, self.iv_length, label)
-        return self._open_under(link, session, link.identity.number, aad, sealed)
+        identity = self._identity(session, link)
+        aad = internal_aad(Domain.SECRET, identity.object_id, len(sealed.iv), label)
+        return self._open_under(link, session, identity.number, aad, sealed)
+
+    @staticmethod
+    def _identity(session: PooledSession, link: Link) -> Handle:
+        identity = link.handles.get(session, session.generation, link.identity.object_id)
+        if identity is None:
+            raise TokenLostError
+        return identity
 
 
 def _random(session: PooledSession, _link: Link, length: int) -> bytes:

@@ -34,6 +34,13 @@ class TokenSickError(Exception):
         super().__init__("the token does not open its canary")
 
 
+class CanaryUnaskedError(Exception):
+    """The token may be well or not, and it is too early to ask again."""
+
+    def __init__(self) -> None:
+        super().__init__("the token failed at something since its canary was asked last")
+
+
 class Canary:
     """A known plaintext sealed under the canary key of one login."""
 
@@ -66,6 +73,7 @@ class Vitality:
         self._lock = threading.Lock()
         self._succeeded_at = -math.inf
         self._asked_at = -math.inf
+        self._sang = False
         self.canaries = 0
 
     def note_success(self) -> None:
@@ -88,6 +96,7 @@ class Vitality:
 
         Raises:
             TokenSickError: it is not.
+            CanaryUnaskedError: its canary sang within the last second, but it has failed at something since.
         """
         if self.is_fresh():
             return
@@ -96,10 +105,11 @@ class Vitality:
                 return
             now = self._clock.monotonic()
             if now - self._asked_at <= _FRESH_SECONDS:
-                raise TokenSickError
+                raise CanaryUnaskedError if self._sang else TokenSickError
             self._asked_at = now
             self.canaries += 1
-            if not canary.sings(session):
+            self._sang = canary.sings(session)
+            if not self._sang:
                 self.note_failure()
                 raise TokenSickError
             self.note_success()

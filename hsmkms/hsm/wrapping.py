@@ -42,7 +42,7 @@ def wrap_new_data_key(session: CryptoSession, mechanism: int, wrapping_key: int,
     try:
         return session.wrap_key(mechanism, wrapping_key, data_key)
     finally:
-        session.destroy_object(data_key)
+        session.destroy_session_object(data_key)
 
 
 def unwrap_data_key(
@@ -57,7 +57,7 @@ def unwrap_data_key(
     try:
         plaintext = session.secret_value(data_key, Attribute.VALUE)
     finally:
-        session.destroy_object(data_key)
+        session.destroy_session_object(data_key)
     if len(plaintext) != length:
         raise CkrError("C_UnwrapKey", CKR_GENERAL_ERROR)
     return plaintext

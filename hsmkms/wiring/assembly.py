@@ -12,6 +12,7 @@ from hsmkms.frontends.ops import HealthPages
 from hsmkms.hsm import Modules, TokenHsm
 from hsmkms.model.names import Region
 from hsmkms.ports.clock import Clock
+from hsmkms.ports.hsm import CallStyle
 from hsmkms.service.admission import Lane
 from hsmkms.service.budget import InvocationBudget
 from hsmkms.service.identities import Identities
@@ -23,6 +24,7 @@ from hsmkms.wiring.clock import SystemClock
 
 _STORE_THREADS: Final = 4
 _WAITERS_A_THREAD: Final = 8
+_SPARE_SESSIONS: Final = 2  # the event loop's, and the keeper's
 # Writers of all workers take turns, each with an fsync: a second is soon over under load.
 _STORE_WAIT_SECONDS: Final = 4.0
 
@@ -108,6 +110,10 @@ def _build_region(
     settings: Settings, region: Region, token: RegionSettings, hsm: TokenHsm, clock: Clock
 ) -> Kms:
     wait_seconds = token.session_wait_seconds
+    # Where calls are made on the event loop too, it must never wait for a session that a thread holds.
+    threads = (
+        max(1, token.sessions - _SPARE_SESSIONS) if hsm.call_style is CallStyle.INLINE else token.sessions
+    )
     keys = SqliteKeyStore(settings.store, region)
     return Kms(
         region=region,
@@ -120,8 +126,8 @@ def _build_region(
         token_lane=Lane(
             f"token-{region}",
             clock,
-            threads=token.sessions,
-            waiters=token.sessions * _WAITERS_A_THREAD,
+            threads=threads,
+            waiters=threads * _WAITERS_A_THREAD,
             wait_seconds=wait_seconds,
         ),
         store_lane=Lane(

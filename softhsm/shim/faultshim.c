@@ -140,7 +140,8 @@ static void record_attributes(CK_RV rv, const struct attribute *template, CK_ULO
 /* ---- the sessions of this process ---- */
 
 /* The application sees a real handle plus the generation in the upper half. A drop starts a generation, so
- * an old handle stays invalid even when the real module gives the same number again. */
+ * an old handle stays invalid even when the real module gives the same number again. Or, on demand, it sees the
+ * smallest number that is free, as with a token that counts from 1 again when it has restarted. */
 #define GENERATION_SHIFT 32
 #define MOST_SESSIONS 4096
 #define ANY (~0UL)
@@ -148,6 +149,7 @@ _Static_assert(sizeof(CK_ULONG) == 8, "the upper half of a session handle holds 
 
 struct session {
     CK_ULONG handle; /* the real module's */
+    CK_ULONG number; /* the application's */
     CK_ULONG slot;
     bool has_encrypted;
 };
@@ -156,16 +158,57 @@ struct session {
 static pthread_rwlock_t token_lock = PTHREAD_RWLOCK_INITIALIZER;
 static CK_ULONG generation; /* guarded by token_lock */
 
+static bool numbers_start_again; /* never changes after start() */
+
 static pthread_mutex_t sessions_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct session sessions[MOST_SESSIONS];
 static size_t session_count;
 
-static bool remember_session(CK_ULONG handle, CK_ULONG slot)
+/* Called with sessions_lock held. */
+static size_t find_number(CK_ULONG number)
+{
+    size_t i = 0;
+    while (i < session_count && sessions[i].number != number)
+        i++;
+    return i;
+}
+
+static CK_ULONG new_number(CK_ULONG handle)
+{
+    CK_ULONG number = 1;
+    if (!numbers_start_again)
+        return handle + (generation << GENERATION_SHIFT);
+    while (find_number(number) < session_count)
+        number++;
+    return number;
+}
+
+/* Turns the application's number into the real module's; false for one that is no session's any more. */
+static bool translate_session(CK_ULONG *session)
+{
+    bool is_open = *session >> GENERATION_SHIFT == generation;
+    if (!numbers_start_again) {
+        *session -= generation << GENERATION_SHIFT;
+        return is_open;
+    }
+    pthread_mutex_lock(&sessions_lock);
+    size_t i = find_number(*session);
+    is_open = i < session_count;
+    if (is_open)
+        *session = sessions[i].handle;
+    pthread_mutex_unlock(&sessions_lock);
+    return is_open;
+}
+
+/* `session`: the real module's handle; becomes the application's number. */
+static bool remember_session(CK_ULONG *session, CK_ULONG slot)
 {
     pthread_mutex_lock(&sessions_lock);
     bool fits = session_count < MOST_SESSIONS;
     if (fits) {
-        sessions[session_count++] = (struct session){.handle = handle, .slot = slot};
+        CK_ULONG handle = *session;
+        *session = new_number(handle);
+        sessions[session_count++] = (struct session){.handle = handle, .number = *session, .slot = slot};
         uint64_t open = atomic_fetch_add(&statistics->sessions_open, 1) + 1;
         uint64_t most = statistics->sessions_most;
         while (most < open && !atomic_compare_exchange_weak(&statistics->sessions_most, &most, open))
@@ -249,6 +292,7 @@ static void start(void)
             return;
         }
     }
+    numbers_start_again = getenv("FAULTSHIM_NUMBERS_START_AGAIN") != NULL;
     use_control(getenv("FAULTSHIM_CONTROL"));
     real = list; /* last: without it every call fails */
 }
@@ -273,11 +317,10 @@ static CK_RV enter(enum function function, CK_ULONG *session)
         return rv;
     pthread_rwlock_rdlock(&token_lock);
     if (session != NULL) {
-        if (*session >> GENERATION_SHIFT != generation) {
+        if (!translate_session(session)) {
             pthread_rwlock_unlock(&token_lock);
             return CKR_SESSION_HANDLE_INVALID;
         }
-        *session -= generation << GENERATION_SHIFT;
         if (function == F_C_Encrypt)
             note_encryption(*session);
     }
@@ -349,12 +392,11 @@ CK_RV C_OpenSession(CK_ULONG slot, CK_ULONG flags, void *application, void *noti
         return rv;
     rv = real->C_OpenSession(slot, flags, application, notify, session);
     if (rv == CKR_OK) {
-        if (*session >> GENERATION_SHIFT != 0 || !remember_session(*session, slot)) {
+        if (*session >> GENERATION_SHIFT != 0 || !remember_session(session, slot)) {
             complain("session handle 0x%lx is too large, or %d sessions are open", *session, MOST_SESSIONS);
             real->C_CloseSession(*session);
             return leave(CKR_SESSION_COUNT);
         }
-        *session += generation << GENERATION_SHIFT;
     }
     return leave(rv);
 }

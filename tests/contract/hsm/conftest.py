@@ -8,7 +8,7 @@ import pytest
 
 from hsmkms.ports.hsm import Hsm
 from tests.contract.hsm.tokens import Bench, make_bench
-from tests.faultshim import build_shim
+from tests.faultshim import FaultShim, build_shim
 from tests.hsm_fakes import FakeHsm
 
 
@@ -27,6 +27,13 @@ def shim_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def faulty(tmp_path: Path, shim_module: Path) -> Bench:
     """A token of the test's own behind a fault shim."""
     return make_bench(tmp_path / "token", shim_module)
+
+
+@pytest.fixture
+def shim(faulty: Bench) -> FaultShim:
+    """The shim before ``faulty``."""
+    assert faulty.shim is not None
+    return faulty.shim
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from hsmkms.errors import CiphertextError, KeyUnavailableError
+from hsmkms.errors import CiphertextError, KeyUnavailableError, ServiceFaultError
 from hsmkms.formats.blob import Sealed
 from hsmkms.formats.wrapped_key import parse_wrapped_key
 from hsmkms.model.keys import KeyVersion
@@ -93,6 +93,12 @@ def test_versions_do_not_open_each_other(hsm: Hsm, version: KeyVersion, key_id: 
 
 def test_lists_what_was_made(hsm: Hsm, version: KeyVersion) -> None:
     assert TokenMaterial(version.material_id, version.key_id) in hsm.list_materials()
+
+
+def test_never_makes_a_second_object_under_an_id(hsm: Hsm, version: KeyVersion, key_id: KeyId) -> None:
+    with pytest.raises(ServiceFaultError):
+        hsm.create_material(key_id, version.material_id)
+    assert hsm.open(version, AAD, hsm.seal(version, AAD, b"x")) == b"x"
 
 
 def test_destroys_for_good(hsm: Hsm, version: KeyVersion) -> None:

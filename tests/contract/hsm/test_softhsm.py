@@ -55,6 +55,7 @@ def test_the_probe_tells_what_it_tried(softhsm: Bench) -> None:
         "fresh IV": True,
         "decrypt": True,
         "bad tag is refused": True,
+        "other additional data is refused": True,
         "value cannot be read": True,
         "no copy that can be extracted": True,
         "no copy that can wrap": True,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -16,7 +13,6 @@ from pkcs11 import Attribute
 from hsmkms.errors import (
     CiphertextError,
     KeyUnavailableError,
-    KmsError,
     LimitExceededError,
     ServiceFaultError,
     ThrottlingError,
@@ -24,14 +20,14 @@ from hsmkms.errors import (
 from hsmkms.formats.aad import check_value_aad
 from hsmkms.formats.blob import Sealed
 from hsmkms.formats.sealed import serialize_sealed
-from hsmkms.hsm import Pin, TokenHsm, TokenRefusedError
 from hsmkms.hsm.materials import CHECK_CONSTANT
 from hsmkms.hsm.sealing import seal
 from hsmkms.hsm.usages import ObjectName, Purpose, generation_template
 from hsmkms.model.keys import KeyVersion, VersionState
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import ReadinessState
-from tests.contract.hsm.tokens import Bench, new_version, wrapping
+from tests.contract.hsm.threads import together, wait_until
+from tests.contract.hsm.tokens import Bench, materials, new_version, wrapping
 from tests.faultshim import FaultShim
 
 AAD = bytes(68)
@@ -39,38 +35,6 @@ KEY_ID = KeyId(str(uuid.UUID(int=1)))
 
 GENERAL_ERROR, FUNCTION_FAILED, DEVICE_ERROR, DEVICE_MEMORY = 0x05, 0x06, 0x30, 0x31
 FUNCTION_NOT_SUPPORTED, SESSION_COUNT, PIN_LOCKED = 0x54, 0xB1, 0xA4
-
-
-@pytest.fixture
-def shim(faulty: Bench) -> FaultShim:
-    assert faulty.shim is not None
-    return faulty.shim
-
-
-def materials(hsm: TokenHsm) -> set[bytes]:
-    return {material.material_id for material in hsm.list_materials()}
-
-
-def together(count: int, act: Callable[[int], object]) -> list[object]:
-    """Run it in ``count`` threads that begin at the same moment; their results or exceptions."""
-    start = threading.Barrier(count)
-
-    def one(number: int) -> object:
-        start.wait()
-        try:
-            return act(number)
-        except KmsError as error:
-            return error
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited ten seconds in vain"
-        time.sleep(0.005)
 
 
 # --- sessions ----------------------------------------------------------------------------------------------
@@ -157,143 +121,6 @@ def test_a_token_with_few_sessions_is_served_with_those(faulty: Bench, shim: Fau
     assert hsm.readiness().state is ReadinessState.READY
 
 
-# --- login -------------------------------------------------------------------------------------------------
-
-
-def test_a_wrong_pin_is_tried_once_whoever_asks(faulty: Bench, shim: FaultShim) -> None:
-    before = shim.calls("C_Login")
-    hsm = faulty.hsm(Pin("wrong-0000"))
-    assert hsm.connect().state is ReadinessState.REFUSED
-    for _ in range(3):
-        assert hsm.connect().state is ReadinessState.REFUSED
-        assert hsm.tend().state is ReadinessState.REFUSED
-    with pytest.raises(TokenRefusedError, match="CKR_PIN_INCORRECT"):
-        hsm.require_ready()
-    with pytest.raises(KeyUnavailableError):
-        hsm.random(1)
-    # Another worker: the marker stops it, even with the right PIN, until an operator has looked.
-    marker = faulty.settings.pin_refused_marker
-    assert marker is not None
-    for pin in (Pin("wrong-0000"), Pin("user-1234")):
-        another = faulty.hsm(pin)
-        assert another.connect().state is ReadinessState.REFUSED
-        assert str(marker) in another.readiness().reason
-    assert shim.calls("C_Login") - before == 1
-    marker.unlink()
-    assert faulty.hsm().connect().state is ReadinessState.READY
-
-
-def test_many_workers_spend_one_try_together(faulty: Bench, shim: FaultShim) -> None:
-    before = shim.calls("C_Login")
-    hsms = [faulty.hsm(Pin("wrong-0000")) for _ in range(6)]
-    together(6, lambda number: hsms[number].connect())
-    assert {hsm.readiness().state for hsm in hsms} == {ReadinessState.REFUSED}
-    assert shim.calls("C_Login") - before == 1
-
-
-def test_a_locked_pin_stops_for_good(faulty: Bench, shim: FaultShim) -> None:
-    shim.fail("C_Login", PIN_LOCKED)
-    hsm = faulty.hsm(pin_refused_marker=None)
-    assert hsm.connect().state is ReadinessState.REFUSED
-    shim.clear()
-    assert hsm.tend().state is ReadinessState.REFUSED
-
-
-def test_no_pin_is_tried_where_no_marker_can_be_written(faulty: Bench, shim: FaultShim) -> None:
-    before = shim.calls("C_Login")
-    hsm = faulty.hsm(pin_refused_marker=faulty.directory / "nowhere" / "marker")
-    assert hsm.connect().state is ReadinessState.AWAY
-    assert shim.calls("C_Login") == before
-
-
-def test_a_failed_connection_leaves_no_session(faulty: Bench, shim: FaultShim) -> None:
-    before = shim.open_sessions()
-    faulty.hsm(Pin("wrong-0000")).connect()
-    assert shim.open_sessions() == before
-
-
-# --- away and back -----------------------------------------------------------------------------------------
-
-
-def test_dropped_sessions_are_survived_without_an_operator(faulty: Bench, shim: FaultShim) -> None:
-    hsm = faulty.ready()
-    version = new_version(hsm, KEY_ID)
-    sealed = hsm.seal(version, AAD, b"x")
-    shim.drop_sessions()
-    with pytest.raises(KeyUnavailableError):
-        hsm.open(version, AAD, sealed)
-    assert hsm.readiness().state is ReadinessState.AWAY
-    assert hsm.tend().state is ReadinessState.READY
-    assert hsm.open(version, AAD, sealed) == b"x"
-    assert hsm.open_secret(b"l", hsm.seal_secret(b"l", b"s")) == b"s"
-    assert hsm.unwrap_data_key(hsm.wrap_new_data_key(wrapping(hsm), 16))
-
-
-def test_an_idle_token_that_dropped_its_sessions_is_found_by_the_heartbeat(
-    faulty: Bench, shim: FaultShim
-) -> None:
-    hsm = faulty.ready()
-    version = new_version(hsm, KEY_ID)
-    shim.drop_sessions()
-    faulty.clock.ahead_seconds += 5
-    assert hsm.tend().state is ReadinessState.READY
-    hsm.seal(version, AAD, b"x")
-
-
-def test_a_token_that_is_gone_comes_back_by_itself(faulty: Bench, shim: FaultShim) -> None:
-    hsm = faulty.ready()
-    version = new_version(hsm, KEY_ID)
-    sealed = hsm.seal(version, AAD, b"x")
-    shim.gone()
-    for act in (
-        lambda: hsm.open(version, AAD, sealed),
-        lambda: hsm.seal(version, AAD, b"x"),
-        lambda: hsm.random(1),
-        lambda: hsm.create_material(KEY_ID, MaterialId(os.urandom(16))),
-        lambda: hsm.destroy_material(version.material_id),
-        hsm.list_materials,
-    ):
-        with pytest.raises(KeyUnavailableError):
-            act()
-    for _ in range(3):
-        faulty.clock.ahead_seconds += 1
-        assert hsm.tend().state is ReadinessState.AWAY
-    shim.back()
-    assert hsm.tend().state is ReadinessState.READY
-    assert hsm.open(version, AAD, sealed) == b"x"
-    assert materials(hsm) == {version.material_id}
-
-
-def test_a_token_that_is_away_at_the_start_is_waited_for(faulty: Bench, shim: FaultShim) -> None:
-    shim.gone()
-    hsm = faulty.hsm()
-    assert hsm.connect().state is ReadinessState.AWAY
-    with pytest.raises(TokenRefusedError, match="does not see"):
-        hsm.require_ready()
-    shim.back()
-    assert hsm.tend().state is ReadinessState.READY
-
-
-def test_a_login_of_before_never_lends_its_handles(faulty: Bench, shim: FaultShim) -> None:
-    hsm = faulty.ready()
-    version = new_version(hsm, KEY_ID)
-    hsm.seal(version, AAD, b"x")
-    old = hsm._connection.link
-    shim.drop_sessions()
-    faulty.clock.ahead_seconds += 5
-    hsm.tend()
-    new = hsm._connection.link
-    assert new.generation == old.generation + 1
-    encryptions = shim.calls("C_EncryptInit")
-    with new.pool.borrow() as session, pytest.raises(KeyUnavailableError):
-        old.handles.get(session, session.generation, version.material_id)
-    stale = old.handles._known[version.material_id]
-    new.handles.add(stale)
-    with pytest.raises(KeyUnavailableError):
-        hsm.seal(version, AAD, b"x")
-    assert shim.calls("C_EncryptInit") == encryptions
-
-
 # --- bad ciphertext ----------------------------------------------------------------------------------------
 
 
@@ -321,7 +148,25 @@ def test_a_flood_of_bad_ciphertext_costs_no_session_and_one_canary_a_second(
     assert hsm.open(version, AAD, sealed) == b"x"
 
 
-def test_a_token_that_fails_never_calls_good_ciphertext_bad(faulty: Bench, shim: FaultShim) -> None:
+def test_one_failure_and_one_bad_ciphertext_are_no_token_that_is_away(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    sealed = hsm.seal(version, AAD, b"x")
+    bad = Sealed(sealed.iv, bytes(len(sealed.ciphertext)))
+    faulty.clock.ahead_seconds += 2
+    with pytest.raises(CiphertextError):
+        hsm.open(version, AAD, bad)  # the canary sang
+    shim.fail("C_EncryptInit", GENERAL_ERROR, count=1)
+    shim.fail("C_EncryptInit", FUNCTION_NOT_SUPPORTED, first=2, count=1)
+    with pytest.raises(ServiceFaultError):
+        hsm.seal(version, AAD, b"x")
+    with pytest.raises(KeyUnavailableError):
+        hsm.open(version, AAD, bad)
+    assert hsm.readiness().state is ReadinessState.READY
+    assert hsm.open(version, AAD, sealed) == b"x"
+
+
+def test_an_idle_token_that_fails_calls_no_ciphertext_bad(faulty: Bench, shim: FaultShim) -> None:
     hsm = faulty.ready()
     version = new_version(hsm, KEY_ID)
     sealed = hsm.seal(version, AAD, b"x")
@@ -346,6 +191,18 @@ def test_a_token_that_dies_under_its_first_probe_is_not_shut_out(faulty: Bench, 
     assert hsm.connect().state is ReadinessState.AWAY
     shim.clear()
     assert hsm.tend().state is ReadinessState.READY
+
+
+def test_a_session_with_an_operation_left_on_it_is_closed(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    closed, begun = shim.calls("C_CloseSession"), shim.calls("C_EncryptInit")
+    shim.fail("C_Encrypt", FUNCTION_NOT_SUPPORTED, count=1)
+    with pytest.raises(ServiceFaultError):
+        hsm.seal(version, AAD, b"x")
+    assert shim.calls("C_CloseSession") == closed + 1
+    hsm.seal(version, AAD, b"x")
+    assert shim.calls("C_EncryptInit") == begun + 2
 
 
 # --- making and losing objects -----------------------------------------------------------------------------
@@ -393,6 +250,36 @@ def test_an_object_that_vanished_is_unavailable_and_the_token_is_not(faulty: Ben
     with pytest.raises(KeyUnavailableError):
         hsm.seal(version, AAD, b"x")
     assert hsm.readiness().state is ReadinessState.READY
+
+
+def test_a_wrapping_object_that_vanished_ends_wrapping_and_nothing_else(faulty: Bench) -> None:
+    hsm, another = faulty.ready(), faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    wrapped = hsm.wrap_new_data_key(wrapping(hsm), 32)
+    link = another._connection.link
+    with link.pool.borrow() as session:
+        handle = link.handles.get(session, session.generation, wrapping(hsm))
+        assert handle is not None
+        session.destroy_object(handle.number)
+    for _ in range(3):
+        with pytest.raises(KeyUnavailableError):
+            hsm.wrap_new_data_key(wrapping(hsm), 32)
+        assert hsm.readiness().state is ReadinessState.READY
+        hsm.seal(version, AAD, b"x")
+    with pytest.raises(CiphertextError):
+        hsm.unwrap_data_key(wrapped)
+    assert hsm.readiness().state is ReadinessState.READY
+
+
+def test_an_identity_object_that_vanished_is_not_served_without(faulty: Bench) -> None:
+    hsm, another = faulty.ready(), faulty.ready()
+    link = another._connection.link
+    with link.pool.borrow() as session:
+        session.destroy_object(link.identity.number)
+    with pytest.raises(KeyUnavailableError):
+        hsm.seal_secret(b"label", b"secret")
+    assert hsm.tend().state is ReadinessState.AWAY
+    assert "holds no identity object" in hsm.readiness().reason
 
 
 def test_another_key_under_the_same_id_never_encrypts(faulty: Bench, shim: FaultShim) -> None:

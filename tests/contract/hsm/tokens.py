@@ -93,7 +93,9 @@ class Bench:
         return hsm
 
 
-def make_bench(directory: Path, shim_module: Path | None = None) -> Bench:
+def make_bench(
+    directory: Path, shim_module: Path | None = None, *, numbers_start_again: bool = False
+) -> Bench:
     """A fresh token in a directory of its own, prepared, and nothing loaded that other tests use."""
     require_softhsm()
     (directory / "tokens").mkdir(parents=True)
@@ -112,6 +114,7 @@ def make_bench(directory: Path, shim_module: Path | None = None) -> Bench:
             files,
             real_module=library,
             record=True,
+            numbers_start_again=numbers_start_again,
         )
         library = shim.module
         variables |= shim.environment
@@ -140,3 +143,8 @@ def wrapping(hsm: Hsm) -> bytes:
     """What the token wraps data keys under; it must wrap them."""
     assert hsm.wrapping_id is not None
     return hsm.wrapping_id
+
+
+def materials(hsm: TokenHsm) -> set[bytes]:
+    """The material ids of the version objects in the token."""
+    return {material.material_id for material in hsm.list_materials()}

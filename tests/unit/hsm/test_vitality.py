@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from hsmkms.hsm.profiles import PROFILES
-from hsmkms.hsm.vitality import Canary, TokenSickError, Vitality
+from hsmkms.hsm.vitality import Canary, CanaryUnaskedError, TokenSickError, Vitality
 from tests.unit.hsm.vendor_tokens import VendorToken
 
 
@@ -77,3 +77,16 @@ def test_a_failure_takes_back_what_successes_said(clock: Clock, token: VendorTok
     token.failing = True
     with pytest.raises(TokenSickError):
         vitality.require_well(token, canary)
+
+
+def test_a_failure_right_after_a_song_leaves_the_question_open(
+    clock: Clock, token: VendorToken, canary: Canary
+) -> None:
+    """One request's trouble, beside another's bad ciphertext, is no reason to stop serving."""
+    vitality = Vitality(clock)
+    vitality.require_well(token, canary)
+    vitality.note_failure()
+    with pytest.raises(CanaryUnaskedError):
+        vitality.require_well(token, canary)
+    clock.seconds += 1.1
+    vitality.require_well(token, canary)

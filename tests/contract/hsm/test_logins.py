@@ -1,0 +1,331 @@
+"""Logins: the PIN, a login that is lost and made anew, and what of one login never reaches the next."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hsmkms.errors import KeyUnavailableError
+from hsmkms.hsm import Pin, TokenRefusedError
+from hsmkms.hsm.connection import Connection
+from hsmkms.hsm.return_codes import CkrError
+from hsmkms.hsm.sessions import PoolRetiredError
+from hsmkms.model.names import KeyId, MaterialId
+from hsmkms.ports.hsm import ReadinessState
+from tests.contract.hsm.threads import together, wait_until
+from tests.contract.hsm.tokens import Bench, make_bench, materials, new_version, wrapping
+from tests.faultshim import FaultShim
+
+AAD = bytes(68)
+KEY_ID = KeyId(str(uuid.UUID(int=1)))
+GENERAL_ERROR, DEVICE_ERROR, SESSION_COUNT = 0x05, 0x30, 0xB1
+PIN_LOCKED, SESSION_HANDLE_INVALID = 0xA4, 0xB3
+
+
+# --- login -------------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_pin_is_tried_once_whoever_asks(faulty: Bench, shim: FaultShim) -> None:
+    before = shim.calls("C_Login")
+    hsm = faulty.hsm(Pin("wrong-0000"))
+    assert hsm.connect().state is ReadinessState.REFUSED
+    for _ in range(3):
+        assert hsm.connect().state is ReadinessState.REFUSED
+        assert hsm.tend().state is ReadinessState.REFUSED
+    with pytest.raises(TokenRefusedError, match="CKR_PIN_INCORRECT"):
+        hsm.require_ready()
+    with pytest.raises(KeyUnavailableError):
+        hsm.random(1)
+    # Another worker: the marker stops it, even with the right PIN, until an operator has looked.
+    marker = faulty.settings.pin_refused_marker
+    assert marker is not None
+    for pin in (Pin("wrong-0000"), Pin("user-1234")):
+        another = faulty.hsm(pin)
+        assert another.connect().state is ReadinessState.REFUSED
+        assert str(marker) in another.readiness().reason
+    assert shim.calls("C_Login") - before == 1
+    marker.unlink()
+    assert faulty.hsm().connect().state is ReadinessState.READY
+
+
+def test_many_workers_spend_one_try_together(faulty: Bench, shim: FaultShim) -> None:
+    before = shim.calls("C_Login")
+    hsms = [faulty.hsm(Pin("wrong-0000")) for _ in range(6)]
+    together(6, lambda number: hsms[number].connect())
+    assert {hsm.readiness().state for hsm in hsms} == {ReadinessState.REFUSED}
+    assert shim.calls("C_Login") - before == 1
+
+
+def test_a_locked_pin_stops_for_good(faulty: Bench, shim: FaultShim) -> None:
+    shim.fail("C_Login", PIN_LOCKED)
+    hsm = faulty.hsm(pin_refused_marker=None)
+    assert hsm.connect().state is ReadinessState.REFUSED
+    shim.clear()
+    assert hsm.tend().state is ReadinessState.REFUSED
+
+
+def test_no_pin_is_tried_where_no_marker_can_be_written(faulty: Bench, shim: FaultShim) -> None:
+    before = shim.calls("C_Login")
+    hsm = faulty.hsm(pin_refused_marker=faulty.directory / "nowhere" / "marker")
+    assert hsm.connect().state is ReadinessState.AWAY
+    assert shim.calls("C_Login") == before
+
+
+@pytest.mark.parametrize("obstacle", ["a link that leads nowhere", "a directory in the pending one's place"])
+def test_no_pin_is_tried_where_its_refusal_could_not_be_noted(
+    faulty: Bench, shim: FaultShim, obstacle: str
+) -> None:
+    marker = faulty.directory / "marker"
+    if obstacle.startswith("a link"):
+        marker.symlink_to(faulty.directory / "nowhere" / "else")
+    else:
+        marker.with_name("marker.pending").mkdir()
+    before = shim.calls("C_Login")
+    for _ in range(2):
+        hsm = faulty.hsm(Pin("wrong-0000"), pin_refused_marker=marker)
+        assert hsm.connect().state is not ReadinessState.READY
+    assert shim.calls("C_Login") == before
+
+
+def test_a_failed_connection_leaves_no_session(faulty: Bench, shim: FaultShim) -> None:
+    before = shim.open_sessions()
+    faulty.hsm(Pin("wrong-0000")).connect()
+    assert shim.open_sessions() == before
+
+
+# --- away and back -----------------------------------------------------------------------------------------
+
+
+def test_dropped_sessions_are_survived_without_an_operator(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    sealed = hsm.seal(version, AAD, b"x")
+    shim.drop_sessions()
+    with pytest.raises(KeyUnavailableError):
+        hsm.open(version, AAD, sealed)
+    assert hsm.readiness().state is ReadinessState.AWAY
+    assert hsm.tend().state is ReadinessState.READY
+    assert hsm.open(version, AAD, sealed) == b"x"
+    assert hsm.open_secret(b"l", hsm.seal_secret(b"l", b"s")) == b"s"
+    assert hsm.unwrap_data_key(hsm.wrap_new_data_key(wrapping(hsm), 16))
+
+
+def test_an_idle_token_that_dropped_its_sessions_is_found_by_the_heartbeat(
+    faulty: Bench, shim: FaultShim
+) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    shim.drop_sessions()
+    faulty.clock.ahead_seconds += 5
+    assert hsm.tend().state is ReadinessState.READY
+    hsm.seal(version, AAD, b"x")
+
+
+def test_a_token_that_is_gone_comes_back_by_itself(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    sealed = hsm.seal(version, AAD, b"x")
+    shim.gone()
+    for act in (
+        lambda: hsm.open(version, AAD, sealed),
+        lambda: hsm.seal(version, AAD, b"x"),
+        lambda: hsm.random(1),
+        lambda: hsm.create_material(KEY_ID, MaterialId(os.urandom(16))),
+        lambda: hsm.destroy_material(version.material_id),
+        hsm.list_materials,
+    ):
+        with pytest.raises(KeyUnavailableError):
+            act()
+    for _ in range(3):
+        faulty.clock.ahead_seconds += 1
+        assert hsm.tend().state is ReadinessState.AWAY
+    shim.back()
+    assert hsm.tend().state is ReadinessState.READY
+    assert hsm.open(version, AAD, sealed) == b"x"
+    assert materials(hsm) == {version.material_id}
+
+
+def test_a_token_that_is_away_at_the_start_is_waited_for(faulty: Bench, shim: FaultShim) -> None:
+    shim.gone()
+    hsm = faulty.hsm()
+    assert hsm.connect().state is ReadinessState.AWAY
+    with pytest.raises(TokenRefusedError, match="does not see"):
+        hsm.require_ready()
+    shim.back()
+    assert hsm.tend().state is ReadinessState.READY
+
+
+def test_a_login_of_before_never_lends_its_handles(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    hsm.seal(version, AAD, b"x")
+    old = hsm._connection.link
+    shim.drop_sessions()
+    faulty.clock.ahead_seconds += 5
+    hsm.tend()
+    new = hsm._connection.link
+    assert new.generation == old.generation + 1
+    encryptions = shim.calls("C_EncryptInit")
+    with new.pool.borrow() as session, pytest.raises(KeyUnavailableError):
+        old.handles.get(session, session.generation, version.material_id)
+    stale = old.handles._known[version.material_id]
+    new.handles.add(stale)
+    with pytest.raises(KeyUnavailableError):
+        hsm.seal(version, AAD, b"x")
+    assert shim.calls("C_EncryptInit") == encryptions
+
+
+# --- what of one login never reaches the next --------------------------------------------------------------
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path, shim_module: Path) -> Bench:
+    """A token that counts its sessions from 1 again after it has lost them."""
+    return make_bench(tmp_path / "token", shim_module, numbers_start_again=True)
+
+
+def test_sessions_that_bear_old_numbers_are_not_closed_as_old_ones(forgetful: Bench) -> None:
+    shim = forgetful.shim
+    assert shim is not None
+    hsm = forgetful.ready()
+    version = new_version(hsm, KEY_ID)
+    for _ in range(3):
+        shim.delay("C_Encrypt", 20)
+        together(3, lambda _: hsm.seal(version, AAD, b"x"))  # several idle sessions, whose numbers come again
+        shim.clear()
+        closed = shim.calls("C_CloseSession")
+        shim.drop_sessions()
+        forgetful.clock.ahead_seconds += 5
+        assert hsm.tend().state is ReadinessState.READY
+        assert hsm.open(version, AAD, hsm.seal(version, AAD, b"x")) == b"x"
+        assert hsm.tend().state is ReadinessState.READY
+        # The heartbeat's own, which failed, before anybody knew.
+        assert shim.calls("C_CloseSession") - closed <= 1
+
+
+def test_a_session_opened_without_the_login_is_not_used(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    hsm._connection.link.pool.drop_idle()
+    shim.drop_sessions()
+    used = shim.calls("C_EncryptInit")
+    with pytest.raises(KeyUnavailableError):
+        hsm.seal(version, AAD, b"x")
+    assert shim.calls("C_EncryptInit") == used
+    assert hsm.tend().state is ReadinessState.READY
+    hsm.seal(version, AAD, b"x")
+
+
+def test_a_retired_pool_lends_nothing_and_revokes_what_it_has_lent(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready(sessions=2, session_wait_seconds=20)
+    pool = hsm._connection.link.pool
+    lent, other = pool.borrow(), pool.borrow()
+    with ThreadPoolExecutor(1) as waiting:
+        waiter = waiting.submit(pool.borrow)
+        wait_until(lambda: pool._waiting == 1)
+        pool.retire(closes=True)
+        with pytest.raises(PoolRetiredError):
+            waiter.result(timeout=10)
+    with pytest.raises(PoolRetiredError):
+        pool.borrow()
+    with pytest.raises(CkrError) as refusal:
+        lent.random(1)
+    assert refusal.value.code == SESSION_HANDLE_INVALID
+    opened = shim.open_sessions()
+    for session in (lent, other):
+        pool.take_back(session, well=True)
+    assert shim.open_sessions() == opened - 2
+
+
+def test_a_request_that_meets_the_end_of_a_login_goes_on_with_the_next(faulty: Bench) -> None:
+    hsm = faulty.ready()
+    version = new_version(hsm, KEY_ID)
+    connection: Connection = hsm._connection
+    old = connection.link
+    asked = threading.Event()
+
+    class Meanwhile(type(old.pool)):  # type: ignore[misc]
+        """Another login is made between looking for the link and borrowing from it."""
+
+        def borrow(self) -> object:
+            if not asked.is_set():
+                asked.set()
+                connection._connect_anew(old, closes=True)
+            return super().borrow()
+
+    old.pool.__class__ = Meanwhile
+    assert hsm.open(version, AAD, hsm.seal(version, AAD, b"x")) == b"x"
+    assert asked.is_set()
+    assert connection.link.generation == old.generation + 1
+
+
+def test_a_new_login_beside_the_old_one_leaves_no_session_of_it(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    new_version(hsm, KEY_ID)
+    before = shim.open_sessions()
+    # The login holds and the canary is silent, for the heartbeat and for the repair.
+    shim.fail("C_Decrypt", GENERAL_ERROR, count=2)
+    faulty.clock.ahead_seconds += 5
+    generation = hsm._connection.link.generation
+    assert hsm.tend().state is ReadinessState.READY
+    assert hsm._connection.link.generation == generation + 1
+    assert shim.open_sessions() == 1 < before
+    new_version(hsm, KEY_ID)
+
+
+# --- whose turn it is: this process's, a new one's, an operator's ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "state"),
+    [
+        pytest.param("C_Login", GENERAL_ERROR, ReadinessState.AWAY, id="at the login, as a new one would"),
+        pytest.param("C_FindObjectsInit", DEVICE_ERROR, ReadinessState.AWAY, id="after the login"),
+        pytest.param("C_OpenSession", DEVICE_ERROR, ReadinessState.STALE, id="before, where a new one does"),
+    ],
+)
+def test_a_process_that_never_logged_in_asks_for_a_new_one_only_if_that_gets_further(
+    faulty: Bench, shim: FaultShim, function: str, code: int, state: ReadinessState
+) -> None:
+    hsm = faulty.hsm()
+    hsm._connection._reaches_token = lambda _settings: True
+    shim.fail(function, code)
+    assert hsm.connect().state is ReadinessState.AWAY
+    for _ in range(4):
+        faulty.clock.ahead_seconds += 31
+        hsm.tend()
+    assert hsm.readiness().state is state
+
+
+@pytest.mark.parametrize("function", ["C_OpenSession", "C_GetSlotList"])
+def test_a_new_process_that_fails_at_the_same_step_is_not_asked_for(
+    faulty: Bench, shim: FaultShim, function: str
+) -> None:
+    shim.fail(function, DEVICE_ERROR)
+    hsm = faulty.hsm()
+    hsm.connect()
+    for _ in range(2):
+        faulty.clock.ahead_seconds += 31
+        assert hsm.tend().state is ReadinessState.AWAY
+    shim.clear()
+    assert hsm.tend().state is ReadinessState.READY
+
+
+def test_a_pool_that_was_given_fewer_sessions_grows_again(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready(sessions=4)
+    version = new_version(hsm, KEY_ID)
+    shim.fail("C_OpenSession", SESSION_COUNT)
+    shim.delay("C_Encrypt", 20)
+    together(4, lambda _: hsm.seal(version, AAD, b"x"))
+    pool = hsm._connection.link.pool
+    assert pool._limit == 1
+    shim.clear()
+    for expected in (2, 3, 4, 4):
+        faulty.clock.ahead_seconds += 61
+        assert hsm.tend().state is ReadinessState.READY
+        assert pool._limit == expected
