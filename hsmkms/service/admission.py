@@ -24,7 +24,7 @@ class Lane:
     """A bounded pool of threads. Thread-safe."""
 
     def __init__(self, name: str, clock: Clock, *, threads: int, waiters: int, wait_seconds: float) -> None:
-        self._threads = threads
+        self.threads = threads
         self._clock = clock
         self._places = threads + waiters
         self._wait_seconds = wait_seconds
@@ -36,7 +36,7 @@ class Lane:
     @property
     def exhausted(self) -> bool:
         """Whether so many threads hang in calls that were given up that hardly one is left."""
-        return self._written_off > 0 and self._written_off >= self._threads - 1
+        return self._written_off > 0 and self._written_off >= self.threads - 1
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
         """Hand work to a thread of the lane.
