@@ -30,6 +30,12 @@ class ConfigError(Exception):
     """The settings cannot be used; the message says which and why, and is meant for the operator."""
 
 
+def _require_absolute(path: Path | None) -> None:
+    # A service has no business with the directory that it happened to be started in.
+    if path is not None and not path.is_absolute():
+        raise ValueError(f"{str(path)!r} has to be an absolute path")
+
+
 class ServerSettings(BaseModel):
     """The listening socket and the workers behind it.
 
@@ -67,6 +73,8 @@ class ServerSettings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self.address()
+        for path in (self.tls_certificate, self.tls_key):
+            _require_absolute(path)
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together")
         return self
@@ -107,6 +115,8 @@ class RegionSettings(TokenSettings):
     def _one_pin_source(self) -> Self:
         if (self.pin_file is None) == (self.pin_credential is None):
             raise ValueError("give exactly one of pin_file and pin_credential")
+        for path in (self.module_path, self.pin_file):
+            _require_absolute(path)
         return self
 
 
@@ -127,8 +137,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.data.is_absolute():
-            raise ValueError("data has to be an absolute path")
+        _require_absolute(self.data)
         for region in self.regions:
             if REGION_PATTERN.fullmatch(region) is None:
                 raise ValueError(f"{region!r} is no region name: use the form of eu-west-1")

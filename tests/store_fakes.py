@@ -280,6 +280,14 @@ class FakeDirectory(_Breakable):
                 raise NotFoundError(f"There is no access key {access_key_id}.")
             self._keep(replace(access_key, status=status))
 
+    def remove_access_key(self, access_key_id: str) -> None:
+        self._require_whole()
+        with self._writing:
+            access_keys = dict(self._snapshot.access_keys)
+            if access_keys.pop(access_key_id, None) is None:
+                raise NotFoundError(f"There is no access key {access_key_id}.")
+            self._snapshot = FakeDirectorySnapshot(self._snapshot.sequence + 1, access_keys)
+
     def sealed_directory_keys(self) -> Mapping[Region, bytes]:
         self._require_whole()
         with self._writing:

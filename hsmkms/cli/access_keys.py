@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Column, Table
+from rich.table import Table
 
 from hsmkms.cli.failures import reported_failures
-from hsmkms.cli.options import AsJson, ConfigFile, account_id, migrated_settings
-from hsmkms.cli.output import ExitCode, console, fail, print_json
+from hsmkms.cli.options import AsJson, ConfigFile, account_id, migrated_settings, owned_settings
+from hsmkms.cli.output import ExitCode, console, fail, print_json, wide
 from hsmkms.model.identities import AccessKey, AccessKeyStatus
 from hsmkms.model.names import AccountId
+from hsmkms.store import SqliteDirectory, require_migrated
 from hsmkms.wiring.assembly import open_directory
-from hsmkms.wiring.preparation import connect_all
+from hsmkms.wiring.preparation import connect_any
 
 app = typer.Typer(help="Access keys of accounts' root principals.", no_args_is_help=True)
 
@@ -26,8 +28,8 @@ AccessKeyId = Annotated[str, typer.Argument(help="For example AKIA followed by 1
 def create(config: ConfigFile, account: Account, as_json: AsJson = False) -> None:
     """Make an access key; registers the account if it is new. The secret is shown this once."""
     with reported_failures():
-        tokens = connect_all(migrated_settings(config))
-        tokens.identities.establish(AccountId(account))
+        tokens = connect_any(migrated_settings(config))
+        tokens.identities.register_account(AccountId(account))
         access_key, secret = tokens.identities.create_access_key(AccountId(account))
     if as_json:
         print_json({**_members(access_key), "secret_access_key": secret})
@@ -49,8 +51,8 @@ def import_(
     else:
         secret = sys.stdin.readline().rstrip("\r\n")
     with reported_failures():
-        tokens = connect_all(migrated_settings(config))
-        tokens.identities.establish(AccountId(account))
+        tokens = connect_any(migrated_settings(config))
+        tokens.identities.register_account(AccountId(account))
         access_key = tokens.identities.import_access_key(AccountId(account), access_key_id, secret)
     if as_json:
         print_json(_members(access_key))
@@ -62,32 +64,60 @@ def import_(
 def list_(config: ConfigFile, as_json: AsJson = False) -> None:
     """List all access keys; needs neither PIN nor token."""
     with reported_failures():
-        access_keys = open_directory(migrated_settings(config)).snapshot().access_keys
+        access_keys = _directory(config).snapshot().access_keys
     ordered = sorted(access_keys.values(), key=lambda key: (key.account, key.created_at, key.access_key_id))
     if as_json:
         print_json({"access_keys": [_members(access_key) for access_key in ordered]})
         return
-    # An id that is cut off or broken in two cannot be copied.
-    table = Table(
-        Column("Access key id", no_wrap=True, min_width=20), "Account", "Principal", "Status", "Created"
-    )
+    table = Table("Access key id", "Account", "Principal", "Status", "Created")
     for access_key in ordered:
         table.add_row(*(str(value) for value in _members(access_key).values()))
-    console.print(table)
+    wide.print(table)
 
 
 @app.command("disable")
 def disable(config: ConfigFile, access_key_id: AccessKeyId, as_json: AsJson = False) -> None:
     """Disable an access key in every running worker at once; needs neither PIN nor token."""
+    _set_status(config, access_key_id, AccessKeyStatus.INACTIVE, "disabled", as_json=as_json)
+
+
+@app.command("enable")
+def enable(config: ConfigFile, access_key_id: AccessKeyId, as_json: AsJson = False) -> None:
+    """Let a disabled access key be used again; needs neither PIN nor token."""
+    _set_status(config, access_key_id, AccessKeyStatus.ACTIVE, "enabled", as_json=as_json)
+
+
+@app.command("delete")
+def delete(config: ConfigFile, access_key_id: AccessKeyId, as_json: AsJson = False) -> None:
+    """Delete a disabled access key for good, and make room for another; needs neither PIN nor token."""
     with reported_failures():
-        directory = open_directory(migrated_settings(config))
-        if access_key_id not in directory.snapshot().access_keys:
-            fail(f"there is no access key {access_key_id}", ExitCode.REFUSED)
-        directory.set_access_key_status(access_key_id, AccessKeyStatus.INACTIVE)
+        directory = _directory(config)
+        access_key = directory.snapshot().access_keys.get(access_key_id)
+        if access_key is not None and access_key.status is AccessKeyStatus.ACTIVE:
+            fail(f"{access_key_id} is in use: disable it first", ExitCode.REFUSED)
+        directory.remove_access_key(access_key_id)
     if as_json:
-        print_json({"access_key_id": access_key_id, "status": AccessKeyStatus.INACTIVE.value})
+        print_json({"access_key_id": access_key_id, "status": "Deleted"})
     else:
-        console.print(f"{access_key_id} is disabled.")
+        console.print(f"{access_key_id} is deleted.")
+
+
+def _set_status(
+    config: Path, access_key_id: str, status: AccessKeyStatus, word: str, *, as_json: bool
+) -> None:
+    with reported_failures():
+        _directory(config).set_access_key_status(access_key_id, status)
+    if as_json:
+        print_json({"access_key_id": access_key_id, "status": status.value})
+    else:
+        console.print(f"{access_key_id} is {word}.")
+
+
+def _directory(config: Path) -> SqliteDirectory:
+    """The identity store alone: whoever has to stop a stolen key must not need anything else."""
+    settings = owned_settings(config)
+    require_migrated(settings.store, ())
+    return open_directory(settings)
 
 
 def _members(access_key: AccessKey) -> dict[str, str]:

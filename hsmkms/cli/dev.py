@@ -40,7 +40,11 @@ def dev(
     data: Annotated[Path, typer.Option(help="Everything is kept here.")] = Path("hsmkms-dev"),
     region: Annotated[
         list[str] | None,
-        typer.Option(parser=_region, help="A region; may be given again. Default us-east-1.", metavar="NAME"),
+        typer.Option(
+            parser=_region,
+            help="A region; may be given again. Default: those of DATA, or us-east-1.",
+            metavar="NAME",
+        ),
     ] = None,
     account: Annotated[str, typer.Option(parser=account_id, help="Twelve digits.", metavar="ID")] = (
         "123456789012"
@@ -58,14 +62,17 @@ def dev(
     with reported_failures():
         server = _loopback(listen, workers)
         require_owner(data)
-        regions = [Region(name) for name in region or ["us-east-1"]]
+        regions = [Region(name) for name in region or ()]
         # Typer's parser has made a pair of it.
         pair = access_key if access_key is None else (access_key[0], access_key[1])
         with alone_in(data):
             settings = _with_address(lay_out(data, regions), server)
             run_elsewhere(make_tokens, settings)
             root = run_elsewhere(prepare, settings, AccountId(account), pair, reveals=True)
-        announce = partial(_announce_json if as_json else _announce, settings, root)
+        first = regions[0] if regions else next(iter(settings.regions))
+        announce = (
+            partial(_announce_json, settings, root) if as_json else partial(_announce, settings, root, first)
+        )
         serve(settings, announce)
 
 
@@ -101,7 +108,7 @@ def _announce_json(settings: Settings, root: RootAccessKey, endpoint: str) -> No
     )
 
 
-def _announce(settings: Settings, root: RootAccessKey, endpoint: str) -> None:
+def _announce(settings: Settings, root: RootAccessKey, region: Region, endpoint: str) -> None:
     errors.print("[bold yellow]hsmkms dev is for development: SoftHSM keeps its keys in files.[/]")
     console.print(f"Serving {', '.join(settings.regions)} on {endpoint}; everything is in {settings.data}")
     console.print("Paste this into a shell:\n")
@@ -110,8 +117,8 @@ def _announce(settings: Settings, root: RootAccessKey, endpoint: str) -> None:
         ("AWS_ENDPOINT_URL_STS", endpoint),
         ("AWS_ACCESS_KEY_ID", root.access_key_id),
         ("AWS_SECRET_ACCESS_KEY", root.secret_access_key),
-        ("AWS_REGION", next(iter(settings.regions))),
-        ("AWS_DEFAULT_REGION", next(iter(settings.regions))),
+        ("AWS_REGION", region),
+        ("AWS_DEFAULT_REGION", region),
     ):
         console.print(f"export {name}={value}", markup=False)
     console.print("\nThen, for a first key:\n\naws kms create-key --description first\n", markup=False)

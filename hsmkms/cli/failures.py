@@ -11,7 +11,7 @@ from hsmkms.config import ConfigError
 from hsmkms.errors import KeyUnavailableError, KmsError, ServiceFaultError
 from hsmkms.server.supervisor import StartError
 from hsmkms.store import StoreVersionError
-from hsmkms.wiring.preparation import PreparationError
+from hsmkms.wiring.preparation import PreparationError, SettingsConflictError, TokenPreparationError
 
 
 @contextmanager
@@ -21,9 +21,11 @@ def reported_failures() -> Iterator[None]:
         yield
     except ConfigError as error:
         fail(str(error), ExitCode.CONFIG)
-    except (PreparationError, KeyUnavailableError) as error:
+    except (TokenPreparationError, KeyUnavailableError) as error:
         fail(str(error), ExitCode.TOKEN)
-    except (StartError, StoreVersionError, ServiceFaultError) as error:
+    except SettingsConflictError as error:
+        fail(str(error), ExitCode.CONFIG)
+    except (PreparationError, StartError, StoreVersionError, ServiceFaultError) as error:
         fail(str(error), ExitCode.FAILED)
     except KmsError as error:
         fail(str(error), ExitCode.REFUSED)

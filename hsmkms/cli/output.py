@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+wide = Console(highlight=False, width=10_000)
+"""For tables whose cells are copied: nothing is cut off or broken, however narrow the screen."""
 
 
 def fail(message: str, code: ExitCode) -> NoReturn:
@@ -52,6 +54,8 @@ def require_owner(directory: Path) -> None:
         owner = directory.stat().st_uid
     except FileNotFoundError:
         return
+    except OSError as error:
+        fail(f"{directory}: {error.strerror}. Run this as the owner of that directory.", ExitCode.WRONG_USER)
     if owner == os.geteuid():
         return
     try:

@@ -72,7 +72,12 @@ def log_in(session: CryptoSession, pin: Pin, marker: Path | None, now: datetime)
             if error.code in PIN_CODES and marker is not None and pending is not None:
                 pending.replace(marker)
             if error.verdict is Verdict.STOP:
-                raise LoginRefusedError(f"the token refuses the login: {name_of(error.code)}") from error
+                remedy = (
+                    f". Correct the PIN, then remove {marker}" if error.code in PIN_CODES and marker else ""
+                )
+                raise LoginRefusedError(
+                    f"the token refuses the login: {name_of(error.code)}{remedy}"
+                ) from error
             raise
         finally:
             if pending is not None:

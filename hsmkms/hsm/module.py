@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from pathlib import Path
@@ -72,6 +73,9 @@ class Module:
             self._library: _Library = bound(str(library_path))
         except PKCS11Error as error:
             raise ckr_error("C_GetInfo", error) from error
+        # It is never unloaded. At the interpreter's end its deallocation would look for methods that are gone
+        # by then, and complain on standard error.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._library))
 
     def require_same_process(self) -> None:
         """Refuse in a forked child.

@@ -135,6 +135,14 @@ class TokenHsm:
         except CkrError as error:
             self._fail(error)
 
+    def require_same_key(self, version: KeyVersion) -> None:
+        """Make sure that a version's object is the key that its row means, as before its first use.
+
+        Raises:
+            KeyUnavailableError: it is missing, not protected, or another key.
+        """
+        self._run(version.material_id, self._admitted, version)
+
     def tend(self) -> Readiness:
         """Repair what can be repaired in this process."""
         return self._connection.tend()

@@ -186,6 +186,13 @@ class Directory(Protocol):
             NotFoundError: no such access key.
         """
 
+    def remove_access_key(self, access_key_id: str) -> None:
+        """Forget an access key, in every process at once.
+
+        Raises:
+            NotFoundError: no such access key.
+        """
+
     def sealed_directory_keys(self) -> Mapping[Region, bytes]:
         """The identity store's own AES key, as each region's token sealed it."""
 

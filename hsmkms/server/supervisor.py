@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import signal
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -23,11 +23,13 @@ from uvicorn import Config
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from hsmkms.config import ServerSettings, Settings
+from hsmkms.server.certificate import require_certificate
 from hsmkms.server.http_protocol import ConnectionGuard
 from hsmkms.server.open_files import make_room
 from hsmkms.server.worker import build_worker
 
 _START_SECONDS: Final = 60.0
+_BACKLOG: Final = 2048
 _GRACEFUL_SECONDS: Final = 10
 _STOP_SECONDS: Final = 20.0
 _TICK_SECONDS: Final = 0.5
@@ -48,10 +50,11 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         on_ready: called with the endpoint's URL once every worker listens.
 
     Raises:
-        StartError: the address cannot be bound, the certificate not used, or a worker does not come up.
+        ConfigError: the certificate or its key cannot be used.
+        StartError: the address cannot be bound, or a worker does not come up.
     """
     server = settings.server
-    _require_certificate(server)
+    require_certificate(server, datetime.now(UTC))
     listener = _bind(server)
     guard = ConnectionGuard(server, make_room(server.max_connections, len(settings.regions)))
     config = Config(
@@ -114,6 +117,9 @@ class Supervisor(Multiprocess):
             self._start_all()
             while not self.should_exit.wait(_TICK_SECONDS):
                 self.handle_signals()
+                # Ctrl-C reaches the workers too: those that have ended are not to be replaced.
+                if self.should_exit.is_set():
+                    break
                 for place in self._places:
                     self._keep(place)
             for place in self._places:
@@ -210,19 +216,6 @@ class Supervisor(Multiprocess):
             time.sleep(0.05)
 
 
-def _require_certificate(server: ServerSettings) -> None:
-    """Try certificate and key here, where there is somebody to tell."""
-    if server.tls_certificate is None:
-        return
-    try:
-        # Without a password of our own OpenSSL would ask the terminal for it.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            server.tls_certificate, server.tls_key, password=""
-        )
-    except (OSError, ssl.SSLError) as error:
-        raise StartError(f"{server.tls_certificate} and {server.tls_key} cannot be used: {error}") from error
-
-
 def _bind(server: ServerSettings) -> socket.socket:
     host, port = server.address()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -230,6 +223,9 @@ def _bind(server: ServerSettings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        # Two servers may both bind an address, and only one may listen: the other learns it here, not in a
+        # worker.
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise StartError(f"cannot listen on {server.listen}: {error.strerror}") from error

@@ -80,9 +80,13 @@ class Identities:
         if self._cipher is None:
             self._cipher = AESGCM(self._open_directory_key())
 
-    def establish(self, account: AccountId) -> None:
-        """Register an account and see to it that every region that is there can open the identity store."""
+    def register_account(self, account: AccountId) -> None:
+        """Register an account; one that is there already is no error."""
         self._directory.add_account(account, self._clock.now())
+
+    def establish(self, account: AccountId) -> None:
+        """Register an account and see to it that every region can open the identity store."""
+        self.register_account(account)
         sealed_copies = self._directory.sealed_directory_keys()
         directory_key = self._open_directory_key() if sealed_copies else secrets.token_bytes(32)
         for region in sorted(self._hsms.keys() - sealed_copies.keys()):

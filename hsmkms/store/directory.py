@@ -91,6 +91,16 @@ class SqliteDirectory:
                 raise NotFoundError(f"There is no access key {access_key_id}.")
             change_log.append(connection, directory_changes, access_key_id=access_key_id)
 
+    def remove_access_key(self, access_key_id: str) -> None:
+        """Forget an access key."""
+        with self._write() as connection:
+            removed = connection.execute(
+                delete(access_keys).where(access_keys.c.access_key_id == access_key_id)
+            )
+            if removed.rowcount != 1:
+                raise NotFoundError(f"There is no access key {access_key_id}.")
+            change_log.append(connection, directory_changes, access_key_id=access_key_id)
+
     def sealed_directory_keys(self) -> Mapping[Region, bytes]:
         """The identity store's own key, as each region's token sealed it."""
         with self._database.read() as connection:

@@ -14,29 +14,33 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, select
 
 from hsmkms.errors import ServiceFaultError
 from hsmkms.model.names import Region
 from hsmkms.store.database import Database
 from hsmkms.store.settings import StoreSettings
+from hsmkms.store.tables import sealed_directory_keys
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _CONNECTION: Final = "connection"
 
 
 class StoreVersionError(Exception):
-    """A store is not of the version that this program works with; the message says what to do."""
+    """A store is lost, or not of the version that this program works with; the message says what to do."""
 
 
 def migrate(settings: StoreSettings, regions: Sequence[Region]) -> None:
-    """Make the stores that are missing and bring all of them to the newest version; safe to run again.
+    """Make the stores of new regions and bring all to the newest version; safe to run again.
 
     Raises:
-        StoreVersionError: a store is of a newer version than this program knows.
+        StoreVersionError: a store is of a newer version than this program knows; or one was lost, and an
+            empty one in its place would forget keys, or how often they have encrypted.
         ServiceFaultError: a store cannot be written.
     """
     _make_directory(settings.directory, parents=True)
     with _alone(settings.directory / "migration.lock"):
+        _require_none_lost(settings, regions)
         for kind, path in _stores(settings, regions):
             _create_if_missing(settings.directory, path)
             _upgrade(kind, path)
@@ -49,6 +53,7 @@ def require_migrated(settings: StoreSettings, regions: Sequence[Region]) -> None
         StoreVersionError: one is missing, older or newer.
         ServiceFaultError: one cannot be read.
     """
+    _require_none_lost(settings, regions)
     for kind, path in _stores(settings, regions):
         if not path.exists():
             raise StoreVersionError(f"{path} is missing: run `hsmkms init`")
@@ -58,6 +63,37 @@ def require_migrated(settings: StoreSettings, regions: Sequence[Region]) -> None
                 f"{path} has schema version {found or 'none'}, this program works with {wanted}: run "
                 "`hsmkms init` of the newest version that ever used it"
             )
+
+
+def _require_none_lost(settings: StoreSettings, regions: Sequence[Region]) -> None:
+    """Refuse when a store is missing that was there.
+
+    A region was served when the identity store holds its token's copy of the identity store's key.
+    """
+    of_regions = {region: [path for _, path in _region_stores(settings, region)] for region in regions}
+    if settings.directory_file.exists():
+        served = _served_regions(settings)
+        lost = [
+            path for region in regions if region in served for path in of_regions[region] if not path.exists()
+        ]
+    else:
+        there = any(path.exists() for paths in of_regions.values() for path in paths)
+        lost = [settings.directory_file] if there else []
+    if lost:
+        raise StoreVersionError(
+            f"{lost[0]} is lost: put your last copy of the whole data directory back, never an empty store"
+        )
+
+
+def _served_regions(settings: StoreSettings) -> set[Region]:
+    database = Database(settings.directory_file)
+    try:
+        with database.read() as connection:
+            if not inspect(connection).has_table(sealed_directory_keys.name):
+                return set()  # the first migration was cut short
+            return {Region(name) for name in connection.scalars(select(sealed_directory_keys.c.region))}
+    finally:
+        database.dispose()
 
 
 def store_versions(settings: StoreSettings, regions: Sequence[Region]) -> dict[str, tuple[str | None, str]]:
@@ -84,8 +120,12 @@ def store_version(kind: str, path: Path) -> tuple[str | None, str]:
 def _stores(settings: StoreSettings, regions: Sequence[Region]) -> Iterator[tuple[str, Path]]:
     yield "directory", settings.directory_file
     for region in regions:
-        yield "keys", settings.keys_file(region)
-        yield "counters", settings.counters_file(region)
+        yield from _region_stores(settings, region)
+
+
+def _region_stores(settings: StoreSettings, region: Region) -> Iterator[tuple[str, Path]]:
+    yield "keys", settings.keys_file(region)
+    yield "counters", settings.counters_file(region)
 
 
 def _upgrade(kind: str, path: Path) -> None:

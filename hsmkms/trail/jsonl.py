@@ -23,6 +23,26 @@ _REFUSAL: Final = "the audit trail cannot be written"
 _log = structlog.get_logger(__name__)
 
 
+def require_room(directory: Path) -> None:
+    """Make sure that a writer could begin here, without leaving anything.
+
+    Raises:
+        ServiceFaultError: it could not.
+    """
+    trial = directory / f".trial-{os.getpid()}"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with trial.open("xb") as file:
+                file.write(_TRIAL)
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            trial.unlink(missing_ok=True)
+    except OSError as error:
+        raise ServiceFaultError(f"{_REFUSAL} in {directory}: {error.strerror}") from error
+
+
 class JsonlTrail:
     """The ``Trail`` port over a file that this process alone appends to. Thread-safe.
 

@@ -6,7 +6,9 @@ asked for anew are added.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +25,16 @@ from hsmkms.hsm import (
     initialize_softhsm_token,
 )
 from hsmkms.model.names import Region
-from hsmkms.wiring.preparation import PreparationError
+from hsmkms.wiring.preparation import (
+    PreparationError,
+    SettingsConflictError,
+    TokenPreparationError,
+    failures_of_writing,
+)
 
+DEFAULT_REGION: Final = Region("us-east-1")
+
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 _MODULE_GLOBS: Final = ("lib/softhsm/libsofthsm2.so", "lib/*/softhsm/libsofthsm2.so", "lib*/libsofthsm2.so")
 _MODULE_ROOTS: Final = (Path("/usr"), Path("/usr/local"), Path("/opt/homebrew"))
 _TOKEN_FAILURES: Final = (ProvisionError, ModuleLoadError, CkrError)
@@ -34,50 +44,77 @@ objectstore.backend = file
 log.level = ERROR
 slots.removable = false
 """
+# Values are JSON strings, which TOML reads as basic strings.
 _SETTINGS_HEAD: Final = """\
 # Written by `hsmkms dev`: for development, not for production.
-data = "{data}"
+data = {data}
 """
 _SETTINGS_REGION: Final = """
 [regions.{region}]
-module_path = "{module}"
-token_label = "{label}"
-pin_file = "{pin_file}"
+module_path = {module}
+token_label = {label}
+pin_file = {pin_file}
 profile = "softhsm"
-environment = {{ SOFTHSM2_CONF = "{conf}" }}
+environment = {{ SOFTHSM2_CONF = {conf} }}
 """
 
 
 def lay_out(data: Path, regions: Sequence[Region]) -> Settings:
     """Make the directory, its settings file and the PINs, as far as they are missing; makes no token call.
 
+    Args:
+        regions: to be served besides those that the directory has. When there are none at all,
+            ``DEFAULT_REGION`` is.
+
     Raises:
+        SettingsConflictError: the directory was made in another place.
         PreparationError: there is no SoftHSM here, or the directory cannot be written.
         ConfigError: the directory's settings file does not load.
     """
     data = data.resolve()
+    if _CONTROL_CHARACTER.search(str(data)):
+        raise SettingsConflictError(f"{str(data)!r}: no control characters in the directory's path, please")
     path = data / CONFIG_FILE_NAME
-    known = load_settings(path).regions if path.exists() else {}
-    wanted = [region for region in regions if region not in known]
-    try:
+    known = _settings_made_here(path, data) if path.exists() else None
+    served = known.regions if known else {}
+    wanted = [region for region in dict.fromkeys(regions) if region not in served]
+    if not wanted and not served:
+        wanted = [DEFAULT_REGION]
+    if not wanted and known:
+        return known
+    with failures_of_writing(data):
         _make_private(data / "pins")
         conf = _write_softhsm_conf(data / "softhsm")
-        text = path.read_text(encoding="utf-8") if path.exists() else _SETTINGS_HEAD.format(data=data)
+        text = path.read_text(encoding="utf-8") if known else _SETTINGS_HEAD.format(data=_toml(data))
         for region in wanted:
             for kind in ("user", "so"):
-                _write_private(data / "pins" / f"{region}.{kind}", secrets.token_hex(16))
+                pin = data / "pins" / f"{region}.{kind}"
+                # One that is there belongs to a token that is there.
+                if not pin.exists():
+                    _write_private(pin, secrets.token_hex(16))
             text += _SETTINGS_REGION.format(
                 region=region,
-                module=find_softhsm(),
-                label=f"hsmkms-{region}"[:32],
-                pin_file=data / "pins" / f"{region}.user",
-                conf=conf,
+                module=_toml(find_softhsm()),
+                label=_toml(f"hsmkms-{region}"[:32]),
+                pin_file=_toml(data / "pins" / f"{region}.user"),
+                conf=_toml(conf),
             )
-        if wanted:
-            _write_private(path, text)
-    except OSError as error:
-        raise PreparationError(f"cannot write {error.filename}: {error.strerror}") from error
+        _write_private(path, text)
     return load_settings(path)
+
+
+def _settings_made_here(path: Path, data: Path) -> Settings:
+    """The directory's own settings, which name their place: a copy would work on the original."""
+    settings = load_settings(path)
+    if settings.data.resolve() != data:
+        raise SettingsConflictError(
+            f"{path} belongs to {settings.data}: put the directory back there, or start with an empty one"
+        )
+    return settings
+
+
+def _toml(value: object) -> str:
+    return json.dumps(str(value), ensure_ascii=False)
 
 
 def make_tokens(settings: Settings) -> None:
@@ -87,7 +124,8 @@ def make_tokens(settings: Settings) -> None:
     slots.
 
     Raises:
-        PreparationError: SoftHSM refuses.
+        TokenPreparationError: SoftHSM refuses.
+        PreparationError: the security officer's PIN cannot be read.
         ConfigError: a PIN cannot be read.
     """
     apply_module_environment(settings.regions)
@@ -101,7 +139,7 @@ def make_tokens(settings: Settings) -> None:
         except OSError as error:
             raise PreparationError(f"region {region}: {error.filename}: {error.strerror}") from error
         except _TOKEN_FAILURES as error:
-            raise PreparationError(f"region {region}: {error}") from error
+            raise TokenPreparationError(f"region {region}: {error}") from error
 
 
 def softhsm_settings(directory: Path, label: str) -> TokenSettings:
@@ -110,10 +148,8 @@ def softhsm_settings(directory: Path, label: str) -> TokenSettings:
     Raises:
         PreparationError: there is no SoftHSM here, or the directory cannot be written.
     """
-    try:
+    with failures_of_writing(directory):
         conf = _write_softhsm_conf(directory)
-    except OSError as error:
-        raise PreparationError(f"cannot write {error.filename}: {error.strerror}") from error
     return TokenSettings(
         module_path=find_softhsm(),
         token_label=label,
@@ -132,7 +168,7 @@ def initialize_token(settings: TokenSettings, so_pin: str, pin: str) -> str:
     try:
         return initialize_softhsm_token(settings, Pin(so_pin), Pin(pin), Modules())
     except _TOKEN_FAILURES as error:
-        raise PreparationError(str(error)) from error
+        raise TokenPreparationError(str(error)) from error
 
 
 def find_softhsm() -> Path:

@@ -6,12 +6,15 @@ server's supervisor runs them in a process of their own.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hsmkms.config import Settings
-from hsmkms.errors import KmsError
+from hsmkms.errors import KeyUnavailableError, KmsError
 from hsmkms.hsm import TokenHsm
+from hsmkms.model.keys import KeyVersion
 from hsmkms.model.names import MaterialId, Region
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.store import (
@@ -21,6 +24,7 @@ from hsmkms.store import (
     require_migrated,
     store_versions,
 )
+from hsmkms.trail.jsonl import require_room
 from hsmkms.wiring.assembly import Tokens, build_tokens
 
 
@@ -73,6 +77,8 @@ def examine(settings: Settings) -> Examination:
         ConfigError: a PIN cannot be read.
     """
     found = Examination()
+    _examine_modes(settings, found)
+    _examine_trail(settings, found)
     stores_fit = _examine_stores(settings, found)
     tokens = build_tokens(settings)
     regions: dict[str, object] = {}
@@ -153,33 +159,74 @@ def _examine_objects(
     tokens: Tokens,
     found: Examination,
 ) -> dict[str, object]:
-    enabled = [version for key in store.snapshot().keys.values() for version in key.versions]
+    versions = {
+        material_id: version
+        for key in store.snapshot().keys.values()
+        for material_id, version in key.versions.items()
+    }
     pending = [version.material_id for version in store.pending_keys(tokens.clock.now())]
-    inventory = hsm.inventory([*enabled, *pending])
+    inventory = hsm.inventory([*versions, *pending])
     # A version under way may or may not have its object yet; the sweep looks after it.
     missing = [material_id for material_id in inventory.missing if material_id not in pending]
-    faults = {facts.material_id.hex(): list(facts.faults) for facts in inventory.objects if facts.faults}
+    faults = {facts.material_id: list(facts.faults) for facts in inventory.objects if facts.faults}
+    sound = versions.keys() - {*missing, *inventory.duplicate, *faults}
+    strangers = _strangers(hsm, [versions[material_id] for material_id in sound])
+    reserved = SqliteInvocationStore(settings.store, region).reserved()
+    # The check value was an encryption too, so there is no version without a count.
+    uncounted = sorted(versions.keys() - reserved.keys())
     for what, material_ids in (
         ("the token lacks the object of version", missing),
         ("the token holds an object without a row: version", inventory.unknown),
         ("two objects in the token bear the id of version", inventory.duplicate),
+        ("another key stands in the token in the place of version", strangers),
+        ("it is lost how often this version has encrypted:", uncounted),
     ):
         found.problems += [f"region {region}: {what} {material_id.hex()}" for material_id in material_ids]
     found.problems += [
-        f"region {region}: the object of version {material_id} has wrong attributes: {', '.join(names)}"
+        f"region {region}: the object of version {material_id.hex()} has wrong attributes: {', '.join(names)}"
         for material_id, names in faults.items()
     ]
-    reserved = SqliteInvocationStore(settings.store, region).reserved()
     return {
-        "rows": len(enabled),
+        "rows": len(versions),
         "objects": len(inventory.objects),
         "pending": _hexes(pending),
         "missing": _hexes(missing),
         "unknown": _hexes(inventory.unknown),
         "duplicate": _hexes(inventory.duplicate),
-        "faults": faults,
+        "strangers": _hexes(strangers),
+        "uncounted": _hexes(uncounted),
+        "faults": {material_id.hex(): names for material_id, names in faults.items()},
         "most_encryptions_reserved": max(reserved.values(), default=0),
     }
+
+
+def _strangers(hsm: TokenHsm, versions: Sequence[KeyVersion]) -> list[MaterialId]:
+    """Versions whose check values their objects do not open."""
+    found = []
+    for version in versions:
+        try:
+            hsm.require_same_key(version)
+        except KeyUnavailableError:
+            if hsm.readiness().state is not ReadinessState.READY:
+                raise
+            found.append(version.material_id)
+    return sorted(found)
+
+
+def _examine_trail(settings: Settings, found: Examination) -> None:
+    for region in settings.regions:
+        try:
+            require_room(settings.trail.directory / region)
+        except KmsError as error:
+            found.problems.append(f"region {region}: {error}")
+
+
+def _examine_modes(settings: Settings, found: Examination) -> None:
+    """Secrets in the data directory are sealed, names and contexts are not: they are the owner's alone."""
+    for path in (settings.data, settings.store.directory_file, settings.trail.directory):
+        with suppress(OSError):
+            if stat.S_IMODE(path.stat().st_mode) & 0o077:
+                found.problems.append(f"others may look into {path}; do: chmod go= {path}")
 
 
 def _examine_identities(tokens: Tokens, found: Examination) -> None:

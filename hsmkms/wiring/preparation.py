@@ -6,6 +6,7 @@ These functions make token calls, so they run in a process of their own: the sup
 from __future__ import annotations
 
 import fcntl
+import hmac
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from hsmkms.hsm import (
     ProvisionError,
     prepare_token,
 )
-from hsmkms.model.identities import AccessKeyStatus
+from hsmkms.model.identities import AccessKey, AccessKeyStatus
 from hsmkms.model.names import AccountId, Region
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.store import migrate
@@ -30,6 +31,27 @@ from hsmkms.wiring.assembly import Tokens, build_tokens, token_settings
 
 class PreparationError(Exception):
     """Something that is needed is not there or not right; the message is for the operator."""
+
+
+class TokenPreparationError(PreparationError):
+    """It is the token, its module or its PIN."""
+
+
+class SettingsConflictError(PreparationError):
+    """What was asked for does not go with what is there."""
+
+
+@contextmanager
+def failures_of_writing(path: Path) -> Iterator[None]:
+    """Turn an OSError into a message that names the file, or ``path`` where the error names none.
+
+    Raises:
+        PreparationError: there was one.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise PreparationError(f"cannot write {error.filename or path}: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +76,9 @@ def alone_in(data: Path) -> Iterator[None]:
     Raises:
         PreparationError: the directory cannot be made or locked.
     """
-    try:
+    with failures_of_writing(data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(data / "preparation.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise PreparationError(f"cannot make {error.filename}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -72,11 +92,9 @@ def make_directories(settings: Settings) -> None:
     Raises:
         PreparationError: they cannot be made.
     """
-    try:
+    with failures_of_writing(settings.data):
         for directory in (settings.data / "run", settings.trail.directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise PreparationError(f"cannot make {error.filename}: {error.strerror}") from error
 
 
 def prepare(
@@ -98,8 +116,9 @@ def prepare(
         The account's root access key; its secret only if it was made, given or revealed just now.
 
     Raises:
-        PreparationError: a token is away or refuses.
-        StoreError, ConfigError, KmsError: as the rooms below say.
+        TokenPreparationError: a token is away or refuses.
+        SettingsConflictError: the access key exists with another secret or account, or is disabled.
+        StoreVersionError, ConfigError, KmsError: as the rooms below say.
     """
     make_directories(settings)
     migrate(settings.store, tuple(settings.regions))
@@ -111,16 +130,18 @@ def prepare(
     return _root_access_key(tokens, account, access_key, reveals=reveals)
 
 
-def connect_all(settings: Settings) -> Tokens:
-    """Tokens that are all ready, and identities that can be opened.
+def connect_any(settings: Settings) -> Tokens:
+    """Identities that can be opened, because one of the tokens is ready at least.
 
     Raises:
-        PreparationError: a token is away or refuses.
+        TokenPreparationError: every token is away or refuses; the message has each one's reason.
         ConfigError, KmsError: as the rooms below say.
     """
     tokens = build_tokens(settings)
-    for region, hsm in tokens.hsms.items():
-        _require_ready(region, hsm.connect())
+    found = {region: hsm.connect() for region, hsm in tokens.hsms.items()}
+    if not any(readiness.state is ReadinessState.READY for readiness in found.values()):
+        reasons = "; ".join(f"region {region}: {readiness.reason}" for region, readiness in found.items())
+        raise TokenPreparationError(reasons)
     tokens.identities.unlock()
     return tokens
 
@@ -130,7 +151,7 @@ def _prepare_token(settings: Settings, region: Region, tokens: Tokens) -> None:
     try:
         prepare_token(token, read_pin(region, token), tokens.modules, tokens.clock)
     except (ProvisionError, LoginRefusedError, LoginUnavailableError, ModuleLoadError, CkrError) as error:
-        raise PreparationError(f"region {region}: {error}") from error
+        raise TokenPreparationError(f"region {region}: {error}") from error
 
 
 def _root_access_key(
@@ -146,8 +167,12 @@ def _root_access_key(
         known = tokens.directory.snapshot().access_keys.get(access_key_id)
         if known is None:
             tokens.identities.import_access_key(account, access_key_id, secret)
-        elif known.account != account or tokens.identities.secret_of(known) != secret:
-            raise PreparationError(f"access key {access_key_id} exists with another secret or account")
+        elif known.account != account or not _has_secret(tokens, known, secret):
+            raise SettingsConflictError(f"access key {access_key_id} exists with another secret or account")
+        elif known.status is not AccessKeyStatus.ACTIVE:
+            raise SettingsConflictError(
+                f"access key {access_key_id} is disabled: use `hsmkms access-key enable`"
+            )
         return RootAccessKey(account, access_key_id, secret)
     if existing:
         oldest = min(existing, key=lambda key: (key.created_at, key.access_key_id))
@@ -157,6 +182,10 @@ def _root_access_key(
     return RootAccessKey(account, created.access_key_id, secret)
 
 
+def _has_secret(tokens: Tokens, access_key: AccessKey, secret: str) -> bool:
+    return hmac.compare_digest(tokens.identities.secret_of(access_key).encode(), secret.encode())
+
+
 def _require_ready(region: Region, readiness: Readiness) -> None:
     if readiness.state is not ReadinessState.READY:
-        raise PreparationError(f"region {region}: {readiness.reason}")
+        raise TokenPreparationError(f"region {region}: {readiness.reason}")

@@ -19,6 +19,9 @@ import boto3
 from hsmkms.testing.token import SoftHsmToken
 from tests.acceptance.clients import CONFIG
 
+FAILED, USAGE, BAD_SETTINGS, TOKEN, WRONG_USER, REFUSED = 1, 2, 3, 4, 5, 6
+"""Exit codes, as the README has them."""
+
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 30.0
 _COMMAND_SECONDS: Final = 90.0
@@ -51,6 +54,7 @@ def run_command(
     environment: Mapping[str, str] | None = None,
     stdin: str = "",
     cwd: Path | None = None,
+    user: int | None = None,
 ) -> Outcome:
     """Run ``hsmkms`` to its end."""
     process = subprocess.run(
@@ -62,8 +66,18 @@ def run_command(
         timeout=_COMMAND_SECONDS,
         check=False,
         cwd=cwd,
+        user=user,
     )
     return Outcome(process.returncode, process.stdout, process.stderr)
+
+
+def refused(outcome: Outcome, code: int, *words: str) -> None:
+    """It failed with this code, said all of this on standard error, and showed no traceback."""
+    assert outcome.code == code, outcome.said
+    assert "Traceback" not in outcome.stderr, outcome.stderr
+    assert outcome.stdout == ""
+    for word in words:
+        assert word in outcome.said
 
 
 @dataclass

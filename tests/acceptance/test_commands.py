@@ -7,7 +7,11 @@ import ipaddress
 import json
 import os
 import pwd
+import signal
 import socket
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,14 +23,27 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hsmkms.testing.server import DevServer
 from hsmkms.testing.token import SoftHsmToken, make_softhsm_token
 from tests.acceptance.clients import new_key, refusal
-from tests.acceptance.deployments import Deployment, Outcome, RootKey, run_command, serving
+from tests.acceptance.deployments import (
+    BAD_SETTINGS,
+    FAILED,
+    REFUSED,
+    TOKEN,
+    USAGE,
+    WRONG_USER,
+    Deployment,
+    RootKey,
+    command_line,
+    refused,
+    run_command,
+    serving,
+    worker_pids,
+)
+from tests.acceptance.polling import wait_until
 from tests.faultshim import FaultShim
 
 REGION: Final = "eu-west-1"
-FAILED, USAGE, CONFIG, TOKEN, WRONG_USER, REFUSED = 1, 2, 3, 4, 5, 6
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +98,6 @@ def _make_certificate(deployment: Deployment) -> None:
         )
     )
     deployment.server |= {"tls_certificate": str(pem), "tls_key": str(key_file)}
-
-
-def _refused(outcome: Outcome, code: int, *words: str) -> None:
-    """It failed with this code, said all of this on standard error, and showed no traceback."""
-    assert outcome.code == code, outcome.said
-    assert "Traceback" not in outcome.stderr, outcome.stderr
-    assert outcome.stdout == ""
-    for word in words:
-        assert word in outcome.said
 
 
 # --- the way it is meant ---------------------------------------------------------------------------------
@@ -149,14 +157,14 @@ def test_a_pin_from_a_systemd_credential(
     # systemd makes them 0440 in a directory of the unit's own.
     (credentials / "kms-pin").write_text(token.pin)
     (credentials / "kms-pin").chmod(0o440)
-    _refused(deployment.run("init"), CONFIG, "pin_credential", "$CREDENTIALS_DIRECTORY is not set")
+    refused(deployment.run("init"), BAD_SETTINGS, "pin_credential", "$CREDENTIALS_DIRECTORY is not set")
     outcome = deployment.run("init", "--json", CREDENTIALS_DIRECTORY=str(credentials))
     assert outcome.members["access_key_id"] == root.access_key_id
     deployment.environment["CREDENTIALS_DIRECTORY"] = str(credentials)
     with serving(deployment) as served:
         assert new_key(served.client(root, REGION))
     (credentials / "kms-pin").unlink()
-    _refused(deployment.run("serve"), CONFIG, "kms-pin", "No such file")
+    refused(deployment.run("serve"), BAD_SETTINGS, "kms-pin", "No such file")
 
 
 def test_data_keys_that_could_not_be_opened_any_more_stop_the_start(
@@ -175,7 +183,7 @@ def test_data_keys_that_could_not_be_opened_any_more_stop_the_start(
     deployment.regions[REGION]["profile"] = "generic"  # which does not unwrap
     deployment.write()
     said = ("region eu-west-1: data keys were given out wrapped", "profile has none")
-    _refused(deployment.run("serve"), TOKEN, *said, "accept_lost_data_keys")
+    refused(deployment.run("serve"), TOKEN, *said, "accept_lost_data_keys")
     problems = deployment.run("doctor", "--json")
     assert problems.code == FAILED
     assert [all(word in problem for word in said) for problem in problems.members["problems"]] == [True]
@@ -203,18 +211,18 @@ def test_access_keys_are_created_listed_disabled_and_imported(
         "AWS_SECRET_ACCESS_KEY",
     ]
     third = deployment.run("access-key", "create", "--account", "222222222222")
-    _refused(third, REFUSED, "has 2 access keys already")
+    refused(third, REFUSED, "has 2 access keys already")
     imported_id, secret = "AKIAIMPORTED12345678", "imported/secret+0123456789abcdefghijklmn"
     imported = deployment.run(
         "access-key", "import", "--account", "333333333333", imported_id, "--json", stdin=f"{secret}\n"
     )
     assert imported.members["access_key_id"] == imported_id
-    _refused(
+    refused(
         deployment.run("access-key", "import", "--account", "333333333333", imported_id, stdin=secret),
         REFUSED,
         imported_id,
     )
-    _refused(
+    refused(
         deployment.run(
             "access-key", "import", "--account", "333333333333", "AKIASHORTSECRET12345", stdin="no"
         ),
@@ -231,22 +239,91 @@ def test_access_keys_are_created_listed_disabled_and_imported(
     blind.write()
     disabled = blind.run("access-key", "disable", created["access_key_id"], "--json")
     assert disabled.members == {"access_key_id": created["access_key_id"], "status": "Inactive"}
-    _refused(blind.run("access-key", "disable", "AKIANOSUCHKEY1234567"), REFUSED, "AKIANOSUCHKEY1234567")
+    refused(blind.run("access-key", "disable", "AKIANOSUCHKEY1234567"), REFUSED, "AKIANOSUCHKEY1234567")
     listed = blind.run("access-key", "list", "--json")
     by_id = {entry["access_key_id"]: entry for entry in listed.members["access_keys"]}
     assert by_id[root.access_key_id]["status"] == "Active"
     assert by_id[created["access_key_id"]]["status"] == "Inactive"
     assert by_id[imported_id]["account"] == "333333333333"
-    human_list = blind.run("access-key", "list", COLUMNS="200")
-    assert created["access_key_id"] in human_list.stdout
+    human_list = blind.run("access-key", "list", COLUMNS="40")
+    for entry in listed.members["access_keys"]:
+        assert all(value in human_list.stdout for value in entry.values())
+    refused(
+        blind.run("access-key", "delete", imported_id), REFUSED, f"{imported_id} is in use: disable it first"
+    )
+    enabled = blind.run("access-key", "enable", created["access_key_id"], "--json")
+    assert enabled.members == {"access_key_id": created["access_key_id"], "status": "Active"}
+    assert blind.run("access-key", "disable", created["access_key_id"]).code == 0
+    deleted = blind.run("access-key", "delete", created["access_key_id"], "--json")
+    assert deleted.members["access_key_id"] == created["access_key_id"]
+    refused(blind.run("access-key", "enable", created["access_key_id"]), REFUSED, "no access key")
+    # Two of two, one of them deleted: there is room again.
+    assert deployment.run("access-key", "create", "--account", "222222222222").code == 0
     for said in (listed.said, human_list.said, imported.said, disabled.said):
         for shown in (secret, created["secret_access_key"], root.secret_access_key):
             assert shown not in said
 
 
+def test_access_keys_need_one_token_and_not_all(token: SoftHsmToken, tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.add_region(REGION, token)
+    deployment.init()
+    deployment.add_region("eu-west-2", token, module_path="/nowhere/libhsm.so")
+    deployment.write()
+    # The second region was never prepared, and its token is away.
+    (deployment.data / "regions" / "eu-west-2").mkdir()
+    for store in ("keys", "counters"):
+        source = deployment.data / "regions" / REGION / f"{store}.sqlite"
+        with sqlite3.connect(source) as raw:
+            raw.execute(
+                "VACUUM INTO ?", (str(deployment.data / "regions" / "eu-west-2" / f"{store}.sqlite"),)
+            )
+    created = deployment.run("access-key", "create", "--account", "444444444444", "--json")
+    assert created.code == 0, created.said
+    del deployment.regions[REGION]
+    deployment.write()
+    refused(
+        deployment.run("access-key", "create", "--account", "444444444444"),
+        TOKEN,
+        "region eu-west-2",
+        "/nowhere/libhsm.so",
+    )
+
+
+def test_a_stolen_key_can_be_stopped_without_any_regions_store(
+    prepared: tuple[Deployment, RootKey],
+) -> None:
+    deployment, _ = prepared
+    created = deployment.run("access-key", "create", "--account", "555555555555", "--json").members
+    regions = deployment.data / "regions"
+    away = regions.rename(regions.with_name("regions-away"))
+    try:
+        assert deployment.run("access-key", "disable", created["access_key_id"]).code == 0
+        assert created["access_key_id"] in deployment.run("access-key", "list").stdout
+    finally:
+        away.rename(regions)
+
+
+def test_an_upgrade_by_init_is_quiet(prepared: tuple[Deployment, RootKey]) -> None:
+    deployment, _ = prepared
+    path = deployment.data / "regions" / REGION / "keys.sqlite"
+    with sqlite3.connect(path) as raw:
+        raw.execute("DROP TABLE wrappings")
+        raw.execute("UPDATE alembic_version SET version_num = 'keys_0002'")
+    refused(deployment.run("serve"), FAILED, "keys_0002", "keys_0003", "hsmkms init")
+    outcome = deployment.run("init", "--json")
+    assert (outcome.code, outcome.stderr) == (0, "")
+
+
 # --- what is wrong ---------------------------------------------------------------------------------------
 
 Spoil = Callable[[Deployment], None]
+
+
+def _libc() -> Path:
+    """A library that this very process has loaded."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return next(Path(line.split()[-1]) for line in lines if "/libc.so" in line or "/libc-" in line)
 
 
 def _region(**changes: Any) -> Spoil:
@@ -281,20 +358,25 @@ def _empty_pin(deployment: Deployment) -> None:
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [
-        pytest.param(_region(color="red"), CONFIG, ("regions.eu-west-1.color",), id="unknown setting"),
+        pytest.param(_region(color="red"), BAD_SETTINGS, ("regions.eu-west-1.color",), id="unknown setting"),
         pytest.param(
-            _region(pin="1234"), CONFIG, ("regions.eu-west-1.pin:",), id="the PIN in the settings file"
-        ),
-        pytest.param(_region(sessions=0), CONFIG, ("regions.eu-west-1.sessions", "2"), id="out of range"),
-        pytest.param(
-            _region(profile="lunar"), CONFIG, ("unknown profile 'lunar'", "softhsm"), id="unknown profile"
+            _region(pin="1234"), BAD_SETTINGS, ("regions.eu-west-1.pin:",), id="the PIN in the settings file"
         ),
         pytest.param(
-            _region(pin_file=None), CONFIG, ("exactly one of pin_file and pin_credential",), id="no PIN"
+            _region(sessions=0), BAD_SETTINGS, ("regions.eu-west-1.sessions", "2"), id="out of range"
+        ),
+        pytest.param(
+            _region(profile="lunar"),
+            BAD_SETTINGS,
+            ("unknown profile 'lunar'", "softhsm"),
+            id="unknown profile",
+        ),
+        pytest.param(
+            _region(pin_file=None), BAD_SETTINGS, ("exactly one of pin_file and pin_credential",), id="no PIN"
         ),
         pytest.param(
             _region(token_serial="1"),
-            CONFIG,
+            BAD_SETTINGS,
             ("exactly one of token_label and token_serial",),
             id="two names of the token",
         ),
@@ -306,9 +388,9 @@ def _empty_pin(deployment: Deployment) -> None:
         ),
         pytest.param(_no_module, TOKEN, ("region eu-west-1", "text.so"), id="a text file for a module"),
         pytest.param(
-            _region(module_path="/lib/x86_64-linux-gnu/libc.so.6"),
+            _region(module_path=str(_libc())),
             TOKEN,
-            ("region eu-west-1", "libc.so.6"),
+            ("region eu-west-1", "libc.so"),
             id="a library that is no PKCS#11 module",
         ),
         pytest.param(
@@ -317,16 +399,21 @@ def _empty_pin(deployment: Deployment) -> None:
             ("region eu-west-1", "'somewhere-else'"),
             id="no such token",
         ),
-        pytest.param(_readable_pin, CONFIG, ("others may read", "chmod 600"), id="a PIN for all to read"),
-        pytest.param(_empty_pin, CONFIG, ("is empty",), id="an empty PIN file"),
         pytest.param(
-            _region(pin_file="/nowhere.pin"), CONFIG, ("/nowhere.pin", "No such file"), id="no PIN file"
+            _readable_pin, BAD_SETTINGS, ("others may read", "chmod 600"), id="a PIN for all to read"
+        ),
+        pytest.param(_empty_pin, BAD_SETTINGS, ("is empty",), id="an empty PIN file"),
+        pytest.param(
+            _region(pin_file="/nowhere.pin"), BAD_SETTINGS, ("/nowhere.pin", "No such file"), id="no PIN file"
         ),
         pytest.param(
-            _server(listen="127.0.0.1"), CONFIG, ("server", "ADDRESS:PORT"), id="an address without port"
+            _server(listen="127.0.0.1"),
+            BAD_SETTINGS,
+            ("server", "ADDRESS:PORT"),
+            id="an address without port",
         ),
         pytest.param(
-            _server(tls_key="/etc/key.pem"), CONFIG, ("tls_certificate and tls_key",), id="half of TLS"
+            _server(tls_key="/etc/key.pem"), BAD_SETTINGS, ("tls_certificate and tls_key",), id="half of TLS"
         ),
     ],
 )
@@ -336,21 +423,21 @@ def test_init_says_what_is_wrong(
     spoil(fresh)
     fresh.write()
     outcome = fresh.run("init")
-    _refused(outcome, code, *words)
+    refused(outcome, code, *words)
     assert token.pin not in outcome.said
 
 
 def test_a_settings_file_that_is_none(tmp_path: Path) -> None:
     for command in ("init", "serve", "doctor"):
-        _refused(
+        refused(
             run_command(command, "--config", tmp_path / "none.toml"),
-            CONFIG,
+            BAD_SETTINGS,
             "none.toml",
             "No such file or directory",
         )
     broken = tmp_path / "broken.toml"
     broken.write_text("data = \n")
-    _refused(run_command("init", "--config", broken), CONFIG, "broken.toml", "not TOML")
+    refused(run_command("init", "--config", broken), BAD_SETTINGS, "broken.toml", "not TOML")
     outcome = run_command("serve")
     assert (outcome.code, "--config" in outcome.stderr) == (USAGE, True)
 
@@ -359,7 +446,7 @@ def test_serve_before_init_says_so(fresh: Deployment) -> None:
     fresh.write()
     outcome = fresh.run("serve")
     assert outcome.code != 0
-    _refused(outcome, outcome.code, "hsmkms init")
+    refused(outcome, outcome.code, "hsmkms init")
     doctor = fresh.run("doctor", "--json")
     assert doctor.code == FAILED
     assert any("hsmkms init" in problem for problem in doctor.members["problems"])
@@ -388,11 +475,11 @@ def test_a_wrong_pin_is_tried_once(
     marker = deployment.data / "run" / f"pin-refused-{REGION}"
     try:
         outcome = deployment.run("serve")
-        _refused(outcome, TOKEN, f"region {REGION}", "CKR_PIN_INCORRECT", "not started")
+        refused(outcome, TOKEN, f"region {REGION}", "CKR_PIN_INCORRECT", f"remove {marker}", "not started")
         assert shim.calls("C_Login") == 1
         for command in (("serve",), ("init",)):
             outcome = deployment.run(*command)
-            _refused(outcome, TOKEN, "refused the PIN earlier", f"remove {marker}")
+            refused(outcome, TOKEN, "refused the PIN earlier", f"remove {marker}")
             assert "not-the-pin" not in outcome.said
         doctor = deployment.run("doctor", "--json")
         assert doctor.code == FAILED
@@ -413,8 +500,8 @@ def test_other_machines_need_tls(prepared: tuple[Deployment, RootKey], tmp_path:
     deployment.data.symlink_to(prepared[0].data)
     deployment.server["listen"] = listen
     deployment.write()
-    _refused(deployment.run("serve"), CONFIG, listen, "tls_certificate")
-    _refused(
+    refused(deployment.run("serve"), BAD_SETTINGS, listen, "tls_certificate")
+    refused(
         run_command("dev", "--listen", listen, "--data", tmp_path / "dev"),
         USAGE,
         "loopback only",
@@ -430,7 +517,7 @@ def test_a_port_in_use(prepared: tuple[Deployment, RootKey], tmp_path: Path) -> 
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         deployment.server["listen"] = listen
         deployment.write()
-        _refused(deployment.run("serve"), FAILED, f"cannot listen on {listen}", "Address already in use")
+        refused(deployment.run("serve"), FAILED, f"cannot listen on {listen}", "Address already in use")
 
 
 @pytest.mark.parametrize(
@@ -460,7 +547,7 @@ def test_a_short_secret_is_refused_without_being_repeated(tmp_path: Path) -> Non
         "--access-key",
         "AKIAOWNKEY1234567890:s3cr3t",
     )
-    _refused(outcome, REFUSED, "A secret access key is 16 to 128 characters")
+    refused(outcome, REFUSED, "A secret access key is 16 to 128 characters")
     assert "s3cr3t" not in outcome.said
 
 
@@ -500,15 +587,52 @@ def test_another_users_directory_is_left_alone(nobodys: Deployment, arguments: t
         outcome = run_command("dev", "--listen", "127.0.0.1:0", "--data", nobodys.data)
     else:
         outcome = nobodys.run(*arguments)
-    _refused(outcome, WRONG_USER, f"{nobodys.data} belongs to user nobody", "sudo -u nobody hsmkms")
+    refused(outcome, WRONG_USER, f"{nobodys.data} belongs to user nobody", "sudo -u nobody hsmkms")
     assert sorted(path for path in nobodys.data.rglob("*")) == before
 
 
-def test_dev_with_json_prints_exactly_one_line(server: DevServer) -> None:
-    """``DevServer`` has read the first line; after it there must be nothing until the end."""
-    announced = {
-        name: getattr(server, name)
-        for name in ("endpoint", "account", "access_key_id", "secret_access_key", "regions")
-    }
-    assert json.dumps(announced)
-    assert refusal(server.client().describe_key, KeyId="alias/nowhere").code == "NotFoundException"
+def test_dev_with_json_prints_exactly_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hsmkms", "dev", "--json", "--listen", "127.0.0.1:0", "--data", "data"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        announced = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == ""
+        assert process.wait(30) == 0
+    assert announced.keys() == {"endpoint", "account", "access_key_id", "secret_access_key", "regions"}
+    assert announced["regions"] == ["us-east-1"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_dev_that_is_ended_while_it_starts_leaves_nobody_behind(tmp_path: Path, sent: signal.Signals) -> None:
+    command = [sys.executable, "-m", "hsmkms", "dev", "--json", "--listen", "127.0.0.1:0", "--data", "data"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: worker_pids(process.pid), "the process that makes the token calls")
+        (child,) = worker_pids(process.pid)
+        process.send_signal(sent)
+        assert process.stdout is not None
+        assert process.stdout.read() == ""  # comes back only when nobody holds the other end any more
+        process.wait(30)
+    wait_until(lambda: "spawn_main" not in command_line(child), "its end")
+
+
+def test_an_interrupted_start_says_nothing_of_python(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hsmkms", "dev", "--listen", "127.0.0.1:0", "--data", "data"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        wait_until(lambda: worker_pids(process.pid), "the process that makes the token calls")
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does with Ctrl-C
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "")
+
+
+def test_a_directory_that_cannot_be_looked_into_is_said_to_be(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    nobody = pwd.getpwnam("nobody").pw_uid
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    tmp_path.chmod(0o755)
+    outcome = run_command("dev", "--listen", "127.0.0.1:0", "--data", closed / "data", user=nobody)
+    refused(outcome, WRONG_USER, str(closed / "data"), "Permission denied")

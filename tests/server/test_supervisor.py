@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -58,10 +59,15 @@ def test_worker_that_cannot_start_again_is_tried_with_pauses(tmp_path: Path) -> 
         pin = tmp_path / "data" / "pins" / "us-east-1.user"
         hidden = pin.rename(pin.with_suffix(".hidden"))
         os.kill(worker_pids(server)[0], signal.SIGKILL)
-        time.sleep(10)
-        said = server.log_path.read_text(encoding="utf-8")
-        assert 2 <= said.count('"worker_ended"') <= 5
-        assert "us-east-1.user" in said
+
+        def pauses() -> list[float]:
+            lines = server.log_path.read_text(encoding="utf-8").splitlines()
+            ends = [json.loads(line) for line in lines if '"worker_ended"' in line]
+            return [end["pause_seconds"] for end in ends]
+
+        assert wait_until(lambda: len(pauses()) >= 3, 60)
+        assert pauses()[:3] == [0.0, 4.0, 8.0]
+        assert "us-east-1.user" in server.log_path.read_text(encoding="utf-8")
         hidden.rename(pin)
         assert wait_until(lambda: healthy(server), 60)
         assert server.stop() == 0

@@ -41,6 +41,7 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     certificate_path, key_path = directory / "tls.pem", directory / "tls.key"
+    key_path.touch(mode=0o600)
     certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_path.write_bytes(
         key.private_bytes(

@@ -64,6 +64,17 @@ def test_reads_a_whole_file(tmp_path: Path) -> None:
             "exactly one of pin_file and pin_credential",
             id="two PINs",
         ),
+        pytest.param(
+            HEAD + TOKEN.replace("/m.so", "m.so") + PIN, "'m.so' has to be an absolute path", id="bare module"
+        ),
+        pytest.param(
+            HEAD + TOKEN + 'pin_file = "pin"\n', "'pin' has to be an absolute path", id="relative PIN file"
+        ),
+        pytest.param(
+            HEAD + '[server]\ntls_certificate = "c"\ntls_key = "/k"\n' + TOKEN + PIN,
+            "'c' has to be an absolute path",
+            id="relative certificate",
+        ),
         pytest.param(HEAD + TOKEN + 'pin = "1234"\n', "pin: Extra", id="a PIN in the file"),
     ],
 )

@@ -106,3 +106,17 @@ def test_every_region_has_one_sealed_copy(directory: Directory, other_directory:
     directory.add_sealed_directory_key(ireland, b"i1")
     other_directory.add_sealed_directory_key(virginia, b"v2")
     assert dict(directory.sealed_directory_keys()) == {ireland: b"i1", virginia: b"v2"}
+
+
+def test_a_removed_access_key_is_gone_at_once_and_makes_room(
+    directory: Directory, other_directory: Directory
+) -> None:
+    for number in (1, 2):
+        directory.add_access_key(access_key(number))
+    other_directory.snapshot()
+    directory.remove_access_key(ID_1)
+    assert set(directory.snapshot().access_keys) == set(other_directory.snapshot().access_keys) == {ID_2}
+    other_directory.add_access_key(access_key(4))
+    assert set(directory.snapshot().access_keys) == {ID_2, ID_4}
+    with pytest.raises(NotFoundError):
+        directory.remove_access_key(ID_1)

@@ -19,6 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from hsmkms.errors import ServiceFaultError
 from hsmkms.model.names import Region
 from hsmkms.store import (
+    SqliteDirectory,
     SqliteKeyStore,
     StoreSettings,
     StoreVersionError,
@@ -110,6 +111,7 @@ def test_a_store_of_every_older_version_keeps_its_rows(tmp_path: Path) -> None:
     settings = StoreSettings(directory=tmp_path)
     path = settings.keys_file(REGION)
     schema._create_if_missing(tmp_path, path)
+    schema._create_if_missing(tmp_path, settings.directory_file)
     config = schema._alembic("keys")
     with Database(path).write() as connection:
         config.attributes["connection"] = connection
@@ -156,6 +158,29 @@ def test_names_versions_by_file(settings: StoreSettings) -> None:
         "regions/eu-west-1/keys.sqlite": ("keys_0003", "keys_0003"),
         "regions/eu-west-1/counters.sqlite": ("counters_0001", "counters_0001"),
     }
+
+
+@pytest.mark.parametrize("kind", ["keys", "counters"])
+def test_a_store_of_a_region_that_was_served_is_never_made_anew(settings: StoreSettings, kind: str) -> None:
+    other = Region("eu-central-1")
+    migrate(settings, [REGION, other])
+    SqliteDirectory(settings).add_sealed_directory_key(REGION, b"sealed")
+    files(settings)[kind].unlink()
+    settings.keys_file(other).unlink()
+    for act in (migrate, require_migrated):
+        with pytest.raises(StoreVersionError, match=rf"{REGION}/{kind}\.sqlite is lost"):
+            act(settings, [REGION, other])
+    assert not files(settings)[kind].exists()
+    # A region whose preparation never came to its end begins again.
+    migrate(settings, [other])
+    assert settings.keys_file(other).exists()
+
+
+def test_identities_are_not_made_anew_beside_regions(settings: StoreSettings) -> None:
+    settings.directory_file.unlink()
+    with pytest.raises(StoreVersionError, match=r"directory\.sqlite is lost"):
+        migrate(settings, [REGION])
+    assert not settings.directory_file.exists()
 
 
 def test_a_region_that_was_never_made_is_named(settings: StoreSettings) -> None:
