@@ -14,8 +14,10 @@ from hsmkms.cli.failures import reported_failures
 from hsmkms.cli.options import AsJson, account_id
 from hsmkms.cli.output import ExitCode, console, errors, fail, print_json, require_owner
 from hsmkms.config import ServerSettings, Settings
+from hsmkms.errors import ValidationError
 from hsmkms.model.names import REGION_PATTERN, AccountId, Region
 from hsmkms.server.supervisor import serve
+from hsmkms.service.identities import require_access_key_form
 from hsmkms.wiring.development import lay_out, make_tokens
 from hsmkms.wiring.preparation import RootAccessKey, alone_in, prepare
 
@@ -30,6 +32,10 @@ def _access_key(text: str) -> tuple[str, str]:
     access_key_id, colon, secret = text.partition(":")
     if not (access_key_id and colon and secret):
         raise typer.BadParameter("an access key is given as ID:SECRET")
+    try:
+        require_access_key_form(access_key_id, secret)
+    except ValidationError as error:
+        raise typer.BadParameter(str(error)) from None
     return access_key_id, secret
 
 

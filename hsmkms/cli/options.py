@@ -13,7 +13,7 @@ from hsmkms.model.names import ACCOUNT_ID_PATTERN, AccountId
 from hsmkms.store import require_migrated
 
 ConfigFile = Annotated[
-    Path, typer.Option("--config", help="The settings file, hsmkms.toml.", show_default=False)
+    Path, typer.Option("--config", help="The settings file, hsmkms.toml.", show_default=False, readable=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One line of JSON instead of text.")]
 

@@ -37,6 +37,18 @@ _DIRECTORY_KEY_LABEL: Final = b"hsmkms identity store key v1"
 _CACHED_SIGNING_KEYS: Final = 10_000
 
 
+def require_access_key_form(access_key_id: str, secret: str) -> None:
+    """Refuse what cannot be an access key.
+
+    Raises:
+        ValidationError: not the form of an access key id or of a secret; the secret is not repeated.
+    """
+    if ACCESS_KEY_ID_PATTERN.fullmatch(access_key_id) is None:
+        raise ValidationError("An access key id is 16 to 128 capital letters and digits")
+    if SECRET_PATTERN.fullmatch(secret) is None:
+        raise ValidationError("A secret access key is 16 to 128 characters of A-Z a-z 0-9 / + = _ -")
+
+
 class Identities:
     """Access keys and what is signed with them, for all regions. Thread-safe."""
 
@@ -112,10 +124,7 @@ class Identities:
             ValidationError: not the form of an access key id or of a secret; the secret is not repeated.
             AlreadyExistsError, NotFoundError, LimitExceededError: as ``Directory.add_access_key``.
         """
-        if ACCESS_KEY_ID_PATTERN.fullmatch(access_key_id) is None:
-            raise ValidationError("An access key id is 16 to 128 capital letters and digits")
-        if SECRET_PATTERN.fullmatch(secret) is None:
-            raise ValidationError("A secret access key is 16 to 128 characters of A-Z a-z 0-9 / + = _ -")
+        require_access_key_form(access_key_id, secret)
         access_key = AccessKey(
             access_key_id=access_key_id,
             account=account,

@@ -435,6 +435,7 @@ def test_a_settings_file_that_is_none(tmp_path: Path) -> None:
             "none.toml",
             "No such file or directory",
         )
+    refused(run_command("init", "--config", tmp_path), BAD_SETTINGS, "Is a directory")
     broken = tmp_path / "broken.toml"
     broken.write_text("data = \n")
     refused(run_command("init", "--config", broken), BAD_SETTINGS, "broken.toml", "not TOML")
@@ -538,17 +539,11 @@ def test_dev_refuses_arguments(tmp_path: Path, arguments: tuple[str, str]) -> No
 
 
 def test_a_short_secret_is_refused_without_being_repeated(tmp_path: Path) -> None:
-    outcome = run_command(
-        "dev",
-        "--listen",
-        "127.0.0.1:0",
-        "--data",
-        tmp_path / "dev",
-        "--access-key",
-        "AKIAOWNKEY1234567890:s3cr3t",
-    )
-    refused(outcome, REFUSED, "A secret access key is 16 to 128 characters")
+    arguments = ("--data", tmp_path / "dev", "--access-key", "AKIAOWNKEY1234567890:s3cr3t")
+    outcome = run_command("dev", *arguments)
+    refused(outcome, USAGE, "A secret access key is 16 to 128")
     assert "s3cr3t" not in outcome.said
+    assert not (tmp_path / "dev").exists()
 
 
 # --- whose directory it is -------------------------------------------------------------------------------
