@@ -19,16 +19,17 @@ def require_certificate(server: ServerSettings, now: datetime) -> None:
     """Make sure that TLS can be served; a certificate that is out of date is said to be, and served.
 
     Raises:
-        ConfigError: one of the files cannot be read or used, they do not belong together, or others may read
-            the key.
+        ConfigError: one of the files cannot be read or used, they do not belong together, or everybody may
+            read the key.
     """
     certificate, key = server.tls_certificate, server.tls_key
     if certificate is None or key is None:
         return
     _warn_if_out_of_date(certificate, now)
     try:
-        if stat.S_IMODE(key.stat().st_mode) & 0o077:
-            raise ConfigError(f"others may read {key}; do: chmod 600 {key}")
+        # A group of those that serve TLS is common; everybody is not.
+        if stat.S_IMODE(key.stat().st_mode) & 0o007:
+            raise ConfigError(f"everybody may read {key}; do: chmod o= {key}")
         key.read_bytes()
         # Without a password of our own OpenSSL would ask the terminal for it.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")

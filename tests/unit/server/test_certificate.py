@@ -58,5 +58,7 @@ def test_what_is_wrong_is_told_with_the_file(tmp_path: Path) -> None:
 def test_a_key_for_all_to_read_is_refused(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     key.chmod(0o640)
-    with pytest.raises(ConfigError, match=f"chmod 600 {key}"):
+    require_certificate(settings(certificate, key), NOW)
+    key.chmod(0o644)
+    with pytest.raises(ConfigError, match=f"chmod o= {key}"):
         require_certificate(settings(certificate, key), NOW)
