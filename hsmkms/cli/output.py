@@ -52,10 +52,10 @@ def require_owner(directory: Path) -> None:
     """
     try:
         owner = directory.stat().st_uid
-    except FileNotFoundError:
-        return
-    except OSError as error:
+    except PermissionError as error:
         fail(f"{directory}: {error.strerror}. Run this as the owner of that directory.", ExitCode.WRONG_USER)
+    except OSError:
+        return  # nothing is there yet, or can be: whoever makes it will say so
     if owner == os.geteuid():
         return
     try:

@@ -54,7 +54,6 @@ def run_command(
     environment: Mapping[str, str] | None = None,
     stdin: str = "",
     cwd: Path | None = None,
-    user: int | None = None,
 ) -> Outcome:
     """Run ``hsmkms`` to its end."""
     process = subprocess.run(
@@ -66,7 +65,6 @@ def run_command(
         timeout=_COMMAND_SECONDS,
         check=False,
         cwd=cwd,
-        user=user,
     )
     return Outcome(process.returncode, process.stdout, process.stderr)
 
