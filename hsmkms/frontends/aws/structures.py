@@ -25,6 +25,9 @@ from hsmkms.frontends.aws.shapes import (
 
 # AWS's own answers stop there too, and so a hostile list cannot make a long one.
 _MOST_REPORTED_VIOLATIONS: Final = 10
+# Words for a refusal are looked for on the event loop, among this many elements of a list that has no maximum
+# of its own. No list that an operation takes in the end is as long.
+MOST_EXPLAINED_ELEMENTS: Final = 1_000
 
 
 class ComposedShape(Shape):
@@ -50,6 +53,8 @@ class ListOf(ComposedShape):
             variadic_item_index=0,
             min_length=self.min_length or None,
             max_length=self.max_length,
+            # One error refuses the request; one an element would hold up everybody else's.
+            fail_fast=True,
         )
 
     @override
@@ -58,7 +63,7 @@ class ListOf(ComposedShape):
             raise MalformedRequestError(START_OF_MAP)
         if not isinstance(value, list):
             raise MalformedRequestError("Expected list or null")
-        for element in value:
+        for element in self._explained(value):
             if element is not None:
                 self.element.require_type(element)
 
@@ -69,12 +74,17 @@ class ListOf(ComposedShape):
     @override
     def violations(self, value: object, path: str) -> Iterator[str]:
         yield from Shape.violations(self, value, path)
-        for position, element in enumerate(_elements(value), start=1):
+        for position, element in enumerate(self._explained(_elements(value)), start=1):
             element_path = f"{path}.{position}.member"
             if element is None:
                 yield self.element.missing(element_path)
             else:
                 yield from self.element.violations(element, element_path)
+
+    def _explained(self, elements: list[object]) -> Iterator[object]:
+        """The elements that are looked at: none of a list that is refused for its length anyhow."""
+        too_long = self.max_length is not None and len(elements) > self.max_length
+        return islice(elements, 0 if too_long else MOST_EXPLAINED_ELEMENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,7 @@ class TextMap(ComposedShape):
     @override
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         text = core_schema.str_schema(strict=True)
-        return core_schema.dict_schema(text, text, strict=True)
+        return core_schema.dict_schema(text, text, strict=True, fail_fast=True)
 
     @override
     def require_type(self, value: object) -> None:
@@ -167,7 +177,8 @@ def refused(violations: Iterator[str]) -> ValidationError:
     """AWS's refusal of a request for everything that is wrong with it."""
     reported = list(islice(violations, _MOST_REPORTED_VIOLATIONS))
     if not reported:
-        # The compiled check and the shapes disagree, which a test looks for; the refusal stands.
+        # What is wrong stands beyond the elements that are looked at; or the compiled check and the shapes
+        # disagree, which a test looks for. The refusal stands.
         return ValidationError("The request does not satisfy the constraints of the operation.")
     noun = "error" if len(reported) == 1 else "errors"
     return ValidationError(f"{len(reported)} validation {noun} detected: {'; '.join(reported)}")

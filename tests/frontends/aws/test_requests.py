@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from hsmkms.errors import KmsError, MalformedRequestError, ValidationError
 from hsmkms.frontends.aws.operations import OPERATIONS
 from hsmkms.frontends.aws.requests import WireModel
-from hsmkms.frontends.aws.structures import members_of, refused
+from hsmkms.frontends.aws.shapes import Text
+from hsmkms.frontends.aws.structures import MOST_EXPLAINED_ELEMENTS, ListOf, members_of, refused
 from hsmkms.frontends.aws.wire import read_request, recorded_parameters
 
 KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -512,6 +517,65 @@ def test_reports_ten_violations_at_most() -> None:
     words = message("UntagResource", {"KeyId": KEY, "TagKeys": [""] * 99}, ValidationError)
     assert words.startswith("10 validation errors detected: ")
     assert words.count("tagKeys.") == 10
+
+
+HOSTILE = 80_000
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        pytest.param("TagResource", {"KeyId": KEY, "Tags": [{}] * HOSTILE}, id="structures"),
+        pytest.param("UntagResource", {"KeyId": KEY, "TagKeys": [""] * HOSTILE}, id="strings"),
+        pytest.param("Decrypt", {"GrantTokens": [""] * HOSTILE}, id="more than there may be"),
+        pytest.param(
+            "Decrypt", {"EncryptionContext": dict.fromkeys(map(str, range(HOSTILE)))}, id="nulls in a map"
+        ),
+    ],
+)
+def test_one_error_of_a_hostile_list_is_enough(name: str, body: Any) -> None:
+    with pytest.raises(pydantic.ValidationError) as report:
+        OPERATIONS[name].request.model_validate_json(json.dumps(body))
+    assert report.value.error_count() <= 2, "the members of one element at most"
+
+
+@dataclass(frozen=True, slots=True)
+class CountingText(Text):
+    """A text that knows how often it was looked at."""
+
+    looks: list[str] = field(default_factory=list)
+
+    @override
+    def require_type(self, value: object) -> None:
+        self.looks.append("type")
+
+    @override
+    def broken_limits(self, value: object) -> Iterator[str]:
+        self.looks.append("limits")
+        return iter(())
+
+
+@pytest.mark.parametrize(
+    ("max_length", "looks", "violations"),
+    [
+        pytest.param(None, 2 * MOST_EXPLAINED_ELEMENTS, 0, id="without a maximum"),
+        pytest.param(10, 0, 1, id="longer than its maximum"),
+    ],
+)
+def test_few_elements_of_a_hostile_list_are_looked_at(
+    max_length: int | None, looks: int, violations: int
+) -> None:
+    element = CountingText()
+    shape, value = ListOf(element, 0, max_length), [""] * HOSTILE
+    shape.require_type(value)
+    assert len(list(shape.violations(value, "tags"))) == violations
+    assert len(element.looks) == looks
+
+
+def test_what_is_wrong_far_down_a_list_is_refused_without_a_word_about_it() -> None:
+    tag_keys = ["k"] * MOST_EXPLAINED_ELEMENTS + [""]
+    words = message("UntagResource", {"KeyId": KEY, "TagKeys": tag_keys}, ValidationError)
+    assert words == "The request does not satisfy the constraints of the operation."
 
 
 # --- Secrets -------------------------------------------------------------------------------------------
