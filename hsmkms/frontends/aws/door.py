@@ -18,6 +18,7 @@ from hsmkms.errors import KmsError, MalformedHttpError
 from hsmkms.frontends.aws import refusals, sts
 from hsmkms.frontends.aws.dispatch import perform
 from hsmkms.frontends.aws.entrance import authenticate
+from hsmkms.frontends.aws.incidents import Incidents
 from hsmkms.frontends.aws.operations import find_operation
 from hsmkms.frontends.aws.settings import AwsSettings
 from hsmkms.frontends.aws.wire import read_request, recorded_parameters, render_answer
@@ -55,19 +56,25 @@ class AwsDoor:
         self._identities = identities
         self._deadline_seconds = settings.deadline_seconds
         self._now = now
+        self._incidents = Incidents()
 
     async def answer(self, request: WireRequest, peer: str) -> Reply:
         """Answer one whole request; raises nothing."""
-        request_id = random_uuid()
+        request_id, now = random_uuid(), self._now()
+        self._incidents.tell_left_out(now)
         speaks_kms = _TARGET_HEADER in request.headers
         try:
             if request.method != "POST" or request.raw_path != b"/":
                 raise MalformedHttpError("This service answers POST / only.")
             if speaks_kms:
-                return await self._answer_kms(request, peer, request_id)
-            return self._answer_sts(request, peer, request_id)
+                return await self._answer_kms(request, peer, request_id, now)
+            return self._answer_sts(request, peer, request_id, now)
         except KmsError as refusal:
-            return self.refuse(request, refusal, request_id)
+            reply = self.refuse(request, refusal, request_id)
+            if reply.status >= 500:
+                code_of = refusals.code_of if speaks_kms else refusals.sts_code_of
+                self._incidents.note_fault(refusal, code_of(refusal), request_id, now)
+            return reply
         except Exception:  # noqa: BLE001 - logged whole; the caller learns the request id alone
             _log.exception("internal_error", request_id=request_id)
             return self.refuse(request, None, request_id)
@@ -89,8 +96,7 @@ class AwsDoor:
         status, body = refusals.sts_refusal(refusal, request_id)
         return Reply(status, body, _headers(_XML, request_id), closes)
 
-    async def _answer_kms(self, request: WireRequest, peer: str, request_id: str) -> Reply:
-        now = self._now()
+    async def _answer_kms(self, request: WireRequest, peer: str, request_id: str, now: datetime) -> Reply:
         claim, caller = authenticate(
             request, service="kms", regions=self._regions, identities=self._identities, now=now
         )
@@ -110,8 +116,7 @@ class AwsDoor:
         )
         return Reply(200, render_answer(members), _headers(_JSON, request_id))
 
-    def _answer_sts(self, request: WireRequest, peer: str, request_id: str) -> Reply:
-        now = self._now()
+    def _answer_sts(self, request: WireRequest, peer: str, request_id: str, now: datetime) -> Reply:
         claim, caller = authenticate(
             request, service="sts", regions=self._regions, identities=self._identities, now=now
         )

@@ -13,14 +13,16 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from structlog.testing import capture_logs
 
 from hsmkms.authn import WireRequest, derive_signing_key
 from hsmkms.errors import RequestTimeoutError, UnrecognizedCredentialsError
 from hsmkms.frontends.aws.door import AwsDoor
 from hsmkms.frontends.aws.settings import AwsSettings
 from hsmkms.model.exchange import Reply
-from hsmkms.model.identities import Caller
+from hsmkms.model.identities import AccessKey, AccessKeyStatus, Caller
 from hsmkms.service.identities import Identities
+from hsmkms.store import SqliteDirectory, StoreSettings
 from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest, build_region
 
 ACCESS_KEY_ID = "AKIAEXAMPLE000000001"
@@ -169,6 +171,30 @@ def test_fault_of_ours_shows_a_request_id_and_no_reason(
     assert request_id in logged
     assert "what went wrong" in logged
     assert [record["errorCode"] for record in region.trail.records] == ["InternalFailure"]
+
+
+def test_refusal_that_is_our_fault_is_logged_with_its_cause(tmp_path: Path, region: RegionUnderTest) -> None:
+    directory = SqliteDirectory(StoreSettings(directory=tmp_path))
+    identities = Identities(directory, {REGION: region.hsm}, region.clock)
+    identities.establish(ACCOUNT)
+    directory.add_access_key(
+        AccessKey(ACCESS_KEY_ID, ACCOUNT, ROOT, AccessKeyStatus.ACTIVE, b"damaged", region.clock.now())
+    )
+    door = AwsDoor({REGION: region.kms}, identities, AwsSettings(), lambda: datetime.now(UTC))
+    with capture_logs() as lines:
+        reply = answer(door, kms_request("ListKeys"))
+    assert (reply.status, code(reply)) == (500, "KMSInternalException")
+    (line,) = lines
+    assert (line["event"], line["log_level"], line["code"]) == ("fault_answered", "error", code(reply))
+    assert line["request_id"] == dict(reply.headers)[b"x-amzn-requestid"].decode()
+    assert f"the secret of access key {ACCESS_KEY_ID} does not open" in line["reason"]
+    assert line["cause"].startswith("SealedFormError(")
+
+
+def test_refusal_that_is_the_callers_fault_is_not_logged(door: AwsDoor) -> None:
+    with capture_logs() as lines:
+        answer(door, kms_request("DescribeKey", b'{"KeyId": "alias/none"}'))
+    assert lines == []
 
 
 def test_trail_that_is_down_withholds_the_answer(door: AwsDoor, region: RegionUnderTest) -> None:
