@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 from hsmkms.errors import (
     AccessDeniedError,
@@ -63,11 +63,20 @@ class CryptoVerbs(RegionRoom):
             AccessDeniedError: it names no key here that this caller may use.
         """
         key, version, blob = self._locate(call, ciphertext_blob, key_ref)
-        _stop_if_rehearsal(dry_run)
         opened = self._open(version, blob, encryption_context)
+        _stop_if_rehearsal(dry_run)
         if blob.suite is Suite.WRAPPED_DATA_KEY:
             opened = self.hsm.unwrap_data_key(opened)
         return Decrypted(self.key_arn(key), opened, key_material_id(key.key_id, version.material_id))
+
+    def rehearse_decrypt(self, call: Call, key_ref: str) -> NoReturn:
+        """Say whether the caller may decrypt with a key now, without any ciphertext.
+
+        Raises:
+            DryRunError: the caller may.
+        """
+        self._require_enabled_version(call, self.resolve(call, key_ref))
+        raise DryRunError
 
     def re_encrypt(
         self,
@@ -87,7 +96,9 @@ class CryptoVerbs(RegionRoom):
         source, source_version, blob = self._locate(call, ciphertext_blob, source_key_ref)
         destination = self.resolve(call, destination_key_ref)
         destination_version = self._require_enabled_version(call, destination)
-        _stop_if_rehearsal(dry_run)
+        if dry_run:
+            self._open(source_version, blob, source_context)
+            raise DryRunError
         # The budget comes before the token: should it have to wait for a disk, nothing was opened yet.
         self.budget.take(destination_version.material_id, may_block=call.may_block)
         opened = self._open(source_version, blob, source_context)
@@ -99,6 +110,16 @@ class CryptoVerbs(RegionRoom):
             destination_key_material_id=key_material_id(destination.key_id, destination_version.material_id),
             ciphertext_blob=resealed,
         )
+
+    def rehearse_re_encrypt(self, call: Call, *, source_key_ref: str, destination_key_ref: str) -> NoReturn:
+        """Say whether the caller may re-encrypt from one key to another now, without any ciphertext.
+
+        Raises:
+            DryRunError: the caller may.
+        """
+        self._require_enabled_version(call, self.resolve(call, source_key_ref))
+        self._require_enabled_version(call, self.resolve(call, destination_key_ref))
+        raise DryRunError
 
     def generate_data_key(
         self,

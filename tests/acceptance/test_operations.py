@@ -481,6 +481,18 @@ def test_a_rehearsal_does_nothing(kms: Any, stage: Stage, operation: str, member
     # A rehearsal of what would be refused is refused in the same words.
     told = refusal(kms.encrypt, KeyId=stage.disabled, Plaintext=b"x", DryRun=True)
     assert told.code == "DisabledException"
+    told = refusal(kms.decrypt, CiphertextBlob=stage.blob, EncryptionContext={}, DryRun=True)
+    assert told.code == "InvalidCiphertextException"
+
+
+def test_a_rehearsal_does_without_a_ciphertext(kms: Any, stage: Stage) -> None:
+    ignoring = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+    told = refusal(kms.decrypt, KeyId=stage.key, **ignoring)
+    assert (told.code, told.message) == ("DryRunOperationException", REHEARSED)
+    told = refusal(kms.re_encrypt, SourceKeyId=stage.disabled, DestinationKeyId=stage.key, **ignoring)
+    assert told.code == "DisabledException"
+    told = refusal(kms.decrypt, KeyId=stage.key, DryRunModifiers=["IGNORE_CIPHERTEXT"])
+    assert told.code == "ValidationException"
 
 
 @pytest.mark.parametrize(

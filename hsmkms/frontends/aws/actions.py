@@ -6,7 +6,7 @@ policy and gets a key without one has lost something without learning of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from hsmkms.errors import (
     InvalidGrantTokenError,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hsmkms.service.kms import Kms
 
 Members = dict[str, object]
+Value = TypeVar("Value")
 
 KEYS_PER_PAGE: Final = 100
 ALIASES_PER_PAGE: Final = 50
@@ -144,9 +145,11 @@ def decrypt(kms: Kms, call: Call, request: wire.DecryptRequest) -> Members:
     _refuse_recipient("Decrypt", request.recipient)
     _refuse_grant_tokens(request.grant_tokens)
     _refuse_algorithm(request.encryption_algorithm)
+    if _ignores_ciphertext(request):
+        kms.rehearse_decrypt(call, _required("keyId", request.key_id))
     decrypted = kms.decrypt(
         call,
-        _required_blob("Decrypt", request),
+        _required("ciphertextBlob", request.ciphertext_blob),
         request.encryption_context or {},
         key_ref=request.key_id,
         dry_run=request.dry_run is True,
@@ -164,9 +167,15 @@ def re_encrypt(kms: Kms, call: Call, request: wire.ReEncryptRequest) -> Members:
     _refuse_grant_tokens(request.grant_tokens)
     _refuse_algorithm(request.source_encryption_algorithm)
     _refuse_algorithm(request.destination_encryption_algorithm)
+    if _ignores_ciphertext(request):
+        kms.rehearse_re_encrypt(
+            call,
+            source_key_ref=_required("sourceKeyId", request.source_key_id),
+            destination_key_ref=request.destination_key_id,
+        )
     re_encrypted = kms.re_encrypt(
         call,
-        _required_blob("ReEncrypt", request),
+        _required("ciphertextBlob", request.ciphertext_blob),
         source_key_ref=request.source_key_id,
         source_context=request.source_encryption_context or {},
         destination_key_ref=request.destination_key_id,
@@ -273,12 +282,20 @@ def _refuse_recipient(operation_name: str, recipient: wire.RecipientInfo | None)
         raise _unsupported(operation_name, "Recipient")
 
 
-def _required_blob(operation_name: str, request: wire.DecryptRequest | wire.ReEncryptRequest) -> bytes:
-    if request.dry_run_modifiers:
-        raise _unsupported(operation_name, "DryRunModifiers")
-    if request.ciphertext_blob is None:
-        raise refused_without("ciphertextBlob")
-    return request.ciphertext_blob
+def _ignores_ciphertext(request: wire.DecryptRequest | wire.ReEncryptRequest) -> bool:
+    """Whether leave alone is asked about. IGNORE_CIPHERTEXT is the one modifier there is."""
+    if not request.dry_run_modifiers:
+        return False
+    if request.dry_run is not True:
+        raise ValidationError("DryRunModifiers can only be specified when DryRun is true")
+    return True
+
+
+def _required(path_name: str, value: Value | None) -> Value:
+    """A member that the service model calls optional, because one rehearsal does without it."""
+    if value is None:
+        raise refused_without(path_name)
+    return value
 
 
 def _data_key_length(request: wire.SealedDataKeyRequest) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
+from hsmkms.errors import DryRunError
 from hsmkms.model.identities import Call, Caller
 from hsmkms.model.keys import Alias, Key, KeyOrigin, KeySpec, KeyState, KeyUsage, Tag
 from hsmkms.model.names import AccountId, KeyId, MaterialId, Region, key_arn
@@ -109,6 +110,14 @@ class RecordingKms:
     ) -> Decrypted:
         self.asked = ("decrypt", ciphertext_blob, context, key_ref, dry_run)
         return Decrypted(ARN, b"plain", KEY_MATERIAL_ID)
+
+    def rehearse_decrypt(self, _: Call, key_ref: str) -> NoReturn:
+        self.asked = ("rehearse_decrypt", key_ref)
+        raise DryRunError
+
+    def rehearse_re_encrypt(self, _: Call, *, source_key_ref: str, destination_key_ref: str) -> NoReturn:
+        self.asked = ("rehearse_re_encrypt", source_key_ref, destination_key_ref)
+        raise DryRunError
 
     def re_encrypt(
         self,

@@ -21,6 +21,7 @@ from botocore.model import (
 from botocore.parsers import create_parser
 
 from hsmkms.errors import (
+    DryRunError,
     InvalidGrantTokenError,
     InvalidKeyUsageError,
     KmsError,
@@ -356,6 +357,7 @@ def test_a_key_without_material_names_none(kms: Any, call: Call) -> None:
 
 
 EITHER = "Please specify either number of bytes or key spec."
+NULL = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
 INCOMPATIBLE = "Algorithm RSAES_OAEP_SHA_256 is incompatible with key spec SYMMETRIC_DEFAULT."
 TAKE_A_RECIPIENT: dict[str, dict[str, Any]] = {
     "Decrypt": {"CiphertextBlob": "AA=="},
@@ -490,31 +492,43 @@ def unsupported(words: str) -> str:
             "Decrypt",
             {},
             ValidationError,
-            "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: "
-            "Member must not be null",
+            NULL.format("ciphertextBlob"),
             id="Decrypt nothing",
         ),
         pytest.param(
             "ReEncrypt",
             {"DestinationKeyId": KEY},
             ValidationError,
-            "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: "
-            "Member must not be null",
+            NULL.format("ciphertextBlob"),
             id="ReEncrypt nothing",
+        ),
+        *(
+            pytest.param(
+                name,
+                members | {"DryRunModifiers": ["IGNORE_CIPHERTEXT"]},
+                ValidationError,
+                "DryRunModifiers can only be specified when DryRun is true",
+                id=f"{name} with {words} and modifiers",
+            )
+            for name, also in (("Decrypt", {}), ("ReEncrypt", {"DestinationKeyId": KEY}))
+            for words, members in (
+                ("no DryRun", {"CiphertextBlob": "AA==", **also}),
+                ("DryRun false", {"CiphertextBlob": "AA==", "DryRun": False, **also}),
+            )
         ),
         pytest.param(
             "Decrypt",
-            {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]},
-            UnsupportedOperationError,
-            unsupported("Decrypt with DryRunModifiers"),
-            id="Decrypt with DryRunModifiers",
+            {"CiphertextBlob": "AA==", "DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]},
+            ValidationError,
+            NULL.format("keyId"),
+            id="Decrypt without ciphertext or key",
         ),
         pytest.param(
             "ReEncrypt",
-            {"DestinationKeyId": KEY, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]},
-            UnsupportedOperationError,
-            unsupported("ReEncrypt with DryRunModifiers"),
-            id="ReEncrypt with DryRunModifiers",
+            {"DestinationKeyId": KEY, "DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]},
+            ValidationError,
+            NULL.format("sourceKeyId"),
+            id="ReEncrypt without ciphertext or source key",
         ),
         pytest.param(
             "GenerateDataKey", {"KeyId": KEY}, ValidationError, EITHER, id="neither length nor spec"
@@ -572,6 +586,33 @@ def test_refuses_before_the_service_is_asked(
         perform(kms, call, name, request_members)
     assert str(refusal.value) == words
     assert kms.asked == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "request_members", "asked"),
+    [
+        pytest.param("Decrypt", {"KeyId": KEY}, ("rehearse_decrypt", KEY), id="Decrypt"),
+        pytest.param(
+            "Decrypt",
+            {"KeyId": KEY, "CiphertextBlob": "AA=="},
+            ("rehearse_decrypt", KEY),
+            id="a ciphertext too",
+        ),
+        pytest.param(
+            "ReEncrypt",
+            {"SourceKeyId": KEY, "DestinationKeyId": OTHER_KEY},
+            ("rehearse_re_encrypt", KEY, OTHER_KEY),
+            id="ReEncrypt",
+        ),
+    ],
+)
+def test_rehearses_without_a_ciphertext(
+    kms: Any, call: Call, name: str, request_members: dict[str, Any], asked: tuple[object, ...]
+) -> None:
+    modifiers = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+    with pytest.raises(DryRunError):
+        perform(kms, call, name, request_members | modifiers)
+    assert kms.asked == asked
 
 
 # --- The table against the service model ---------------------------------------------------------------

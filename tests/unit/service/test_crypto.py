@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,19 @@ from hsmkms.errors import (
     KeyUnavailableError,
     KmsError,
     LimitExceededError,
+    NotFoundError,
 )
 from hsmkms.formats.blob import Suite, parse_blob, serialize_blob
 from hsmkms.model.identities import WouldBlockSignal
 from hsmkms.model.keys import Key, KeyState
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.service.budget import FIRST_BLOCK
+from hsmkms.service.results import ReEncrypted
 from tests.hsm_fakes import FakeHsm
 from tests.unit.service.region import OTHER_ACCOUNT, RegionUnderTest, build_region, call
 
 CONTEXT = {"purpose": "test", "é": "ü"}
+ABSENT = "00000000-0000-4000-8000-000000000000"
 
 
 def encrypt(region: RegionUnderTest, key: Key, plaintext: bytes = b"hello") -> bytes:
@@ -144,30 +148,97 @@ def test_a_key_that_is_not_enabled_does_nothing(
         assert str(refusal.value) == f"{region.kms.key_arn(key)} {phrase}"
 
 
+def re_encrypt(
+    region: RegionUnderTest, blob: bytes, context: dict[str, str], destination: str, *, dry_run: bool
+) -> ReEncrypted:
+    return region.kms.re_encrypt(
+        call("ReEncrypt"),
+        blob,
+        source_key_ref=None,
+        source_context=context,
+        destination_key_ref=destination,
+        destination_context={},
+        dry_run=dry_run,
+    )
+
+
 def test_a_rehearsal_stops_after_every_check(region: RegionUnderTest, key: Key) -> None:
     blob = encrypt(region, key)
     kms = region.kms
     before = dict(region.counters.reserved())
     for verb in (
         lambda: kms.encrypt(call(), key.key_id, b"x", {}, dry_run=True),
-        lambda: kms.decrypt(call(), blob, {}, key_ref=None, dry_run=True),
+        lambda: kms.decrypt(call(), blob, CONTEXT, key_ref=None, dry_run=True),
         lambda: kms.generate_data_key(call(), key.key_id, {}, length=32, dry_run=True),
         lambda: kms.generate_data_key_without_plaintext(call(), key.key_id, {}, length=32, dry_run=True),
-        lambda: kms.re_encrypt(
-            call(),
-            blob,
-            source_key_ref=None,
-            source_context={},
-            destination_key_ref=key.key_id,
-            destination_context={},
-            dry_run=True,
-        ),
+        lambda: re_encrypt(region, blob, CONTEXT, key.key_id, dry_run=True),
+        lambda: kms.rehearse_decrypt(call(), key.key_id),
+        lambda: kms.rehearse_re_encrypt(call(), source_key_ref=key.key_id, destination_key_ref=key.key_id),
     ):
         with pytest.raises(DryRunError):
             verb()
     assert region.counters.reserved() == before
     with pytest.raises(KmsError, match="does not exist"):
-        kms.encrypt(call(), "00000000-0000-4000-8000-000000000000", b"x", {}, dry_run=True)
+        kms.encrypt(call(), ABSENT, b"x", {}, dry_run=True)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("wraps", [True, False])
+def test_a_rehearsal_looks_into_the_ciphertext_as_the_real_thing_does(
+    tmp_path: Path, wraps: bool, dry_run: bool
+) -> None:
+    region = build_region(tmp_path, hsm=FakeHsm(wraps_data_keys=wraps))
+    key = region.kms.create_key(call("CreateKey"), description="", tags=())
+    blob = region.kms.generate_data_key_without_plaintext(
+        call(), key.key_id, CONTEXT, length=32, dry_run=False
+    ).ciphertext_blob
+    damaged = blob[:-1] + bytes((blob[-1] ^ 1,))
+    for some_blob, context in ((blob, {}), (damaged, CONTEXT)):
+        with pytest.raises(CiphertextError):
+            region.kms.decrypt(call(), some_blob, context, key_ref=None, dry_run=dry_run)
+        with pytest.raises(CiphertextError):
+            re_encrypt(region, some_blob, context, key.key_id, dry_run=dry_run)
+
+
+def test_a_rehearsal_needs_no_budget(region: RegionUnderTest, key: Key) -> None:
+    blob = encrypt(region, key)
+    region.kms.budget.give_back()
+    here = call("ReEncrypt", may_block=False)
+    for dry_run, told in ((True, DryRunError), (False, WouldBlockSignal)):
+        with pytest.raises(told):
+            region.kms.re_encrypt(
+                here,
+                blob,
+                source_key_ref=None,
+                source_context=CONTEXT,
+                destination_key_ref=key.key_id,
+                destination_context={},
+                dry_run=dry_run,
+            )
+
+
+@pytest.mark.parametrize(
+    ("which", "error"),
+    [
+        pytest.param("absent", NotFoundError, id="no such key"),
+        pytest.param("disabled", KeyDisabledError, id="disabled"),
+    ],
+)
+def test_a_rehearsal_without_ciphertext_asks_for_leave_and_state(
+    region: RegionUnderTest, key: Key, which: str, error: type[KmsError]
+) -> None:
+    other = region.kms.create_key(call("CreateKey"), description="", tags=())
+    region.kms.disable_key(call("DisableKey"), other.key_id)
+    key_ref = {"absent": ABSENT, "disabled": other.key_id}[which]
+    kms = region.kms
+    verbs: tuple[Callable[[], object], ...] = (
+        lambda: kms.rehearse_decrypt(call(), key_ref),
+        lambda: kms.rehearse_re_encrypt(call(), source_key_ref=key_ref, destination_key_ref=key.key_id),
+        lambda: kms.rehearse_re_encrypt(call(), source_key_ref=key.key_id, destination_key_ref=key_ref),
+    )
+    for verb in verbs:
+        with pytest.raises(error):
+            verb()
 
 
 @pytest.mark.parametrize("length", [1, 16, 24, 32, 1024])
