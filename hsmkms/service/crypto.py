@@ -41,7 +41,8 @@ class CryptoVerbs(RegionRoom):
     ) -> Encrypted:
         """Seal 1 to 4096 bytes under the key's newest version, bound to the encryption context."""
         key = self.resolve(call, key_ref)
-        version = self._require_enabled_version(call, key)
+        version = self.require_enabled(key)
+        _note_material(call, version)
         _stop_if_rehearsal(dry_run)
         ciphertext_blob = self._seal(call, version, Suite.PLAINTEXT, encryption_context, plaintext)
         return Encrypted(self.key_arn(key), ciphertext_blob)
@@ -63,11 +64,12 @@ class CryptoVerbs(RegionRoom):
             AccessDeniedError: it names no key here that this caller may use.
         """
         key, version, blob = self._locate(call, ciphertext_blob, key_ref)
+        material_id = _note_material(call, version)
         opened = self._open(version, blob, encryption_context)
         _stop_if_rehearsal(dry_run)
         if blob.suite is Suite.WRAPPED_DATA_KEY:
             opened = self.hsm.unwrap_data_key(opened)
-        return Decrypted(self.key_arn(key), opened, key_material_id(key.key_id, version.material_id))
+        return Decrypted(self.key_arn(key), opened, material_id)
 
     def rehearse_decrypt(self, call: Call, key_ref: str) -> NoReturn:
         """Say whether the caller may decrypt with a key now, without any ciphertext.
@@ -75,7 +77,7 @@ class CryptoVerbs(RegionRoom):
         Raises:
             DryRunError: the caller may.
         """
-        self._require_enabled_version(call, self.resolve(call, key_ref))
+        self.require_enabled(self.resolve(call, key_ref))
         raise DryRunError
 
     def re_encrypt(
@@ -94,8 +96,10 @@ class CryptoVerbs(RegionRoom):
         A data key that left the token wrapped stays wrapped on the way.
         """
         source, source_version, blob = self._locate(call, ciphertext_blob, source_key_ref)
+        source_material_id = _note_material(call, source_version, "sourceKeyMaterialId")
         destination = self.resolve(call, destination_key_ref)
-        destination_version = self._require_enabled_version(call, destination)
+        destination_version = self.require_enabled(destination)
+        destination_material_id = _note_material(call, destination_version, "destinationKeyMaterialId")
         if dry_run:
             self._open(source_version, blob, source_context)
             raise DryRunError
@@ -105,9 +109,9 @@ class CryptoVerbs(RegionRoom):
         resealed = self._seal_counted(destination_version, blob.suite, destination_context, opened)
         return ReEncrypted(
             source_key_arn=self.key_arn(source),
-            source_key_material_id=key_material_id(source.key_id, source_version.material_id),
+            source_key_material_id=source_material_id,
             destination_key_arn=self.key_arn(destination),
-            destination_key_material_id=key_material_id(destination.key_id, destination_version.material_id),
+            destination_key_material_id=destination_material_id,
             ciphertext_blob=resealed,
         )
 
@@ -117,8 +121,8 @@ class CryptoVerbs(RegionRoom):
         Raises:
             DryRunError: the caller may.
         """
-        self._require_enabled_version(call, self.resolve(call, source_key_ref))
-        self._require_enabled_version(call, self.resolve(call, destination_key_ref))
+        self.require_enabled(self.resolve(call, source_key_ref))
+        self.require_enabled(self.resolve(call, destination_key_ref))
         raise DryRunError
 
     def generate_data_key(
@@ -132,14 +136,15 @@ class CryptoVerbs(RegionRoom):
     ) -> DataKey:
         """A fresh data key of 1 to 1024 bytes, in clear and sealed."""
         key = self.resolve(call, key_ref)
-        version = self._require_enabled_version(call, key)
+        version = self.require_enabled(key)
+        material_id = _note_material(call, version)
         _stop_if_rehearsal(dry_run)
         self.budget.take(version.material_id, may_block=call.may_block)
         aad = self._aad(version, Suite.PLAINTEXT, encryption_context)
         data_key, sealed = self.hsm.seal_new_data_key(version, aad, length)
         return DataKey(
             key_arn=self.key_arn(key),
-            key_material_id=key_material_id(key.key_id, version.material_id),
+            key_material_id=material_id,
             ciphertext_blob=_blob(version, Suite.PLAINTEXT, sealed),
             plaintext=data_key,
         )
@@ -155,7 +160,8 @@ class CryptoVerbs(RegionRoom):
     ) -> SealedDataKey:
         """A fresh data key, sealed only; born inside the token where the token can do that."""
         key = self.resolve(call, key_ref)
-        version = self._require_enabled_version(call, key)
+        version = self.require_enabled(key)
+        material_id = _note_material(call, version)
         _stop_if_rehearsal(dry_run)
         wrapping_id = self.hsm.wrapping_id if length in DATA_KEY_LENGTHS else None
         if wrapping_id is not None:
@@ -168,7 +174,7 @@ class CryptoVerbs(RegionRoom):
             aad = self._aad(version, Suite.PLAINTEXT, encryption_context)
             _, sealed = self.hsm.seal_new_data_key(version, aad, length)
             blob = _blob(version, Suite.PLAINTEXT, sealed)
-        return SealedDataKey(self.key_arn(key), key_material_id(key.key_id, version.material_id), blob)
+        return SealedDataKey(self.key_arn(key), material_id, blob)
 
     def generate_random(self, call: Call, length: int) -> bytes:
         """``length`` bytes (1 to 1024) of the token's randomness."""
@@ -188,22 +194,16 @@ class CryptoVerbs(RegionRoom):
             raise IncorrectKeyError
         if named is None:
             call.resources.append(self.key_arn(key))
-        self._require_enabled_version(call, key)
+        self.require_enabled(key)
         version = key.versions.get(blob.material_id)
         if version is None:
             raise CiphertextError
-        call.additional["keyMaterialId"] = key_material_id(key.key_id, version.material_id)
         return key, version, blob
 
     def _may_use(self, call: Call, key: Key) -> bool:
         decision = decide(call.caller, key.account)
         call.additional["decision"] = decision.rule
         return decision.allowed
-
-    def _require_enabled_version(self, call: Call, key: Key) -> KeyVersion:
-        version = self.require_enabled(key)
-        call.additional["keyMaterialId"] = key_material_id(key.key_id, version.material_id)
-        return version
 
     def _aad(self, version: KeyVersion, suite: Suite, encryption_context: Mapping[str, str]) -> bytes:
         return blob_aad(suite, version.key_id, version.material_id, self.hsm.iv_length, encryption_context)
@@ -235,6 +235,12 @@ class CryptoVerbs(RegionRoom):
 
 def _blob(version: KeyVersion, suite: Suite, sealed: Sealed) -> bytes:
     return serialize_blob(Blob(suite, version.key_id, version.material_id, sealed))
+
+
+def _note_material(call: Call, version: KeyVersion, name: str = "keyMaterialId") -> str:
+    """AWS's name of the version that is about to be used, which the record tells too."""
+    material_id = call.additional[name] = key_material_id(version.key_id, version.material_id)
+    return material_id
 
 
 def _stop_if_rehearsal(dry_run: bool) -> None:  # noqa: FBT001 - AWS's own flag

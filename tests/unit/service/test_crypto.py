@@ -278,8 +278,9 @@ def test_re_encrypt_moves_key_and_context_and_keeps_the_suite(tmp_path: Path, wr
     sealed = region.kms.generate_data_key_without_plaintext(
         call(), source.key_id, CONTEXT, length=32, dry_run=False
     )
+    asked = call("ReEncrypt")
     moved = region.kms.re_encrypt(
-        call("ReEncrypt"),
+        asked,
         sealed.ciphertext_blob,
         source_key_ref=source.key_id,
         source_context=CONTEXT,
@@ -291,6 +292,11 @@ def test_re_encrypt_moves_key_and_context_and_keeps_the_suite(tmp_path: Path, wr
     assert moved.destination_key_arn == region.kms.key_arn(destination)
     assert moved.source_key_material_id == region.kms.key_material_id(source)
     assert moved.destination_key_material_id == region.kms.key_material_id(destination)
+    noted = {name: told for name, told in asked.additional.items() if name != "decision"}
+    assert noted == {
+        "sourceKeyMaterialId": moved.source_key_material_id,
+        "destinationKeyMaterialId": moved.destination_key_material_id,
+    }
     assert parse_blob(moved.ciphertext_blob).suite is parse_blob(sealed.ciphertext_blob).suite
     assert decrypt(region, moved.ciphertext_blob, {"new": "1"}) == decrypt(
         region, sealed.ciphertext_blob, CONTEXT
@@ -315,8 +321,11 @@ def test_a_key_that_stood_in_the_store_of_another_token_opens_nothing(
 def test_a_version_that_the_store_does_not_know_opens_nothing(region: RegionUnderTest, key: Key) -> None:
     blob = parse_blob(encrypt(region, key))
     unknown = type(blob)(blob.suite, blob.key_id, type(blob.material_id)(bytes(16)), blob.sealed)
+    asked = call("Decrypt")
     with pytest.raises(CiphertextError):
-        decrypt(region, serialize_blob(unknown), CONTEXT)
+        region.kms.decrypt(asked, serialize_blob(unknown), CONTEXT, key_ref=None, dry_run=False)
+    assert "keyMaterialId" not in asked.additional, "it would name a version that had no part in this"
+    assert asked.resources == [region.kms.key_arn(key)]
 
 
 def test_a_token_that_is_away_is_said_to_be(region: RegionUnderTest, key: Key) -> None:
