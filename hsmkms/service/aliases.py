@@ -13,6 +13,7 @@ from hsmkms.errors import (
     ValidationError,
 )
 from hsmkms.formats.marker import ListKind
+from hsmkms.model.actions import Action
 from hsmkms.model.identities import Call
 from hsmkms.model.keys import Alias
 from hsmkms.model.names import ALIAS_PREFIX, alias_arn
@@ -36,9 +37,9 @@ class AliasVerbs(RegionRoom):
             InvalidAliasNameError, ValidationError: a name that no alias may have.
             LimitExceededError: the key has 50 aliases.
         """
-        self._require_alias_allowed(call, alias_name)
+        self._require_alias_allowed(call, Action.CREATE_ALIAS, alias_name)
         _require_creatable(alias_name)
-        target = self.resolve_without_alias(call, target_key_ref)
+        target = self.resolve_without_alias(call, Action.CREATE_ALIAS, target_key_ref)
         now = self.clock.now()
         account = call.caller.account
         with self.keys.change() as change:
@@ -56,9 +57,9 @@ class AliasVerbs(RegionRoom):
         The new key has to be of the old one's kind, so that an alias never changes what a program can do with
         it. There is one kind so far.
         """
-        arn = self._require_alias_allowed(call, alias_name)
+        arn = self._require_alias_allowed(call, Action.UPDATE_ALIAS, alias_name)
         _require_creatable(alias_name)
-        target = self.resolve_without_alias(call, target_key_ref)
+        target = self.resolve_without_alias(call, Action.UPDATE_ALIAS, target_key_ref)
         account = call.caller.account
         with self.keys.change() as change:
             alias = change.alias(account, alias_name)
@@ -71,7 +72,7 @@ class AliasVerbs(RegionRoom):
 
     def delete_alias(self, call: Call, alias_name: str) -> None:
         """Remove an alias; the key stays as it is."""
-        arn = self._require_alias_allowed(call, alias_name)
+        arn = self._require_alias_allowed(call, Action.DELETE_ALIAS, alias_name)
         with self.keys.change() as change:
             if change.alias(call.caller.account, alias_name) is None:
                 raise NotFoundError(f"Alias {arn} is not found.")
@@ -81,17 +82,17 @@ class AliasVerbs(RegionRoom):
         """The account's aliases, or one key's, by name."""
         account = call.caller.account
         if key_ref is None:
-            self.require_allowed(call, account, "*")
+            self.require_allowed(call, Action.LIST_ALIASES, account, "*")
             key_id = None
         else:
-            key_id = self.resolve_without_alias(call, key_ref).key_id
+            key_id = self.resolve_without_alias(call, Action.LIST_ALIASES, key_ref).key_id
         after = position(ListKind.ALIASES, marker)
         aliases = self.keys.list_aliases(account, key_id, after, limit + 1)
         return page_of(ListKind.ALIASES, aliases, limit, lambda alias: alias.name)
 
-    def _require_alias_allowed(self, call: Call, alias_name: str) -> str:
+    def _require_alias_allowed(self, call: Call, action: Action, alias_name: str) -> str:
         arn = alias_arn(self.region, call.caller.account, alias_name)
-        self.require_allowed(call, call.caller.account, arn)
+        self.require_allowed(call, action, call.caller.account, arn)
         call.resources.append(arn)
         return arn
 

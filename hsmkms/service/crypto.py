@@ -15,6 +15,7 @@ from hsmkms.formats.aad import blob_aad
 from hsmkms.formats.blob import Blob, Sealed, Suite, parse_blob, serialize_blob
 from hsmkms.formats.material_id import key_material_id
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS
+from hsmkms.model.actions import Action
 from hsmkms.model.identities import Call
 from hsmkms.model.keys import Key, KeyVersion
 from hsmkms.policy.decision import decide
@@ -40,7 +41,7 @@ class CryptoVerbs(RegionRoom):
         dry_run: bool,
     ) -> Encrypted:
         """Seal 1 to 4096 bytes under the key's newest version, bound to the encryption context."""
-        key = self.resolve(call, key_ref)
+        key = self.resolve(call, Action.ENCRYPT, key_ref)
         version = self.require_enabled(key)
         _note_material(call, version)
         _stop_if_rehearsal(dry_run)
@@ -63,7 +64,7 @@ class CryptoVerbs(RegionRoom):
             IncorrectKeyError: it was sealed under another key than the one named.
             AccessDeniedError: it names no key here that this caller may use.
         """
-        key, version, blob = self._locate(call, ciphertext_blob, key_ref)
+        key, version, blob = self._locate(call, Action.DECRYPT, ciphertext_blob, key_ref)
         material_id = _note_material(call, version)
         opened = self._open(version, blob, encryption_context)
         _stop_if_rehearsal(dry_run)
@@ -77,7 +78,7 @@ class CryptoVerbs(RegionRoom):
         Raises:
             DryRunError: the caller may.
         """
-        self.require_enabled(self.resolve(call, key_ref))
+        self.require_enabled(self.resolve(call, Action.DECRYPT, key_ref))
         raise DryRunError
 
     def re_encrypt(
@@ -95,9 +96,11 @@ class CryptoVerbs(RegionRoom):
 
         A data key that left the token wrapped stays wrapped on the way.
         """
-        source, source_version, blob = self._locate(call, ciphertext_blob, source_key_ref)
+        source, source_version, blob = self._locate(
+            call, Action.RE_ENCRYPT_FROM, ciphertext_blob, source_key_ref
+        )
         source_material_id = _note_material(call, source_version, "sourceKeyMaterialId")
-        destination = self.resolve(call, destination_key_ref)
+        destination = self.resolve(call, Action.RE_ENCRYPT_TO, destination_key_ref)
         destination_version = self.require_enabled(destination)
         destination_material_id = _note_material(call, destination_version, "destinationKeyMaterialId")
         if dry_run:
@@ -121,8 +124,8 @@ class CryptoVerbs(RegionRoom):
         Raises:
             DryRunError: the caller may.
         """
-        self.require_enabled(self.resolve(call, source_key_ref))
-        self.require_enabled(self.resolve(call, destination_key_ref))
+        self.require_enabled(self.resolve(call, Action.RE_ENCRYPT_FROM, source_key_ref))
+        self.require_enabled(self.resolve(call, Action.RE_ENCRYPT_TO, destination_key_ref))
         raise DryRunError
 
     def generate_data_key(
@@ -135,7 +138,7 @@ class CryptoVerbs(RegionRoom):
         dry_run: bool,
     ) -> DataKey:
         """A fresh data key of 1 to 1024 bytes, in clear and sealed."""
-        key = self.resolve(call, key_ref)
+        key = self.resolve(call, Action.GENERATE_DATA_KEY, key_ref)
         version = self.require_enabled(key)
         material_id = _note_material(call, version)
         _stop_if_rehearsal(dry_run)
@@ -159,7 +162,7 @@ class CryptoVerbs(RegionRoom):
         dry_run: bool,
     ) -> SealedDataKey:
         """A fresh data key, sealed only; born inside the token where the token can do that."""
-        key = self.resolve(call, key_ref)
+        key = self.resolve(call, Action.GENERATE_DATA_KEY_WITHOUT_PLAINTEXT, key_ref)
         version = self.require_enabled(key)
         material_id = _note_material(call, version)
         _stop_if_rehearsal(dry_run)
@@ -178,14 +181,14 @@ class CryptoVerbs(RegionRoom):
 
     def generate_random(self, call: Call, length: int) -> bytes:
         """``length`` bytes (1 to 1024) of the token's randomness."""
-        self.require_allowed(call, call.caller.account, "*")
+        self.require_allowed(call, Action.GENERATE_RANDOM, call.caller.account, "*")
         return self.hsm.random(length)
 
     def _locate(
-        self, call: Call, ciphertext_blob: bytes, key_ref: str | None
+        self, call: Call, action: Action, ciphertext_blob: bytes, key_ref: str | None
     ) -> tuple[Key, KeyVersion, Blob]:
         """The key and version that a blob names, if they are the caller's to use and the key named fits."""
-        named = self.resolve(call, key_ref) if key_ref is not None else None
+        named = self.resolve(call, action, key_ref) if key_ref is not None else None
         blob = parse_blob(ciphertext_blob)
         key = self.keys.snapshot().keys.get(blob.key_id)
         if key is None or not self._may_use(call, key):

@@ -10,6 +10,7 @@ import structlog
 
 from hsmkms.errors import KmsError, LimitExceededError
 from hsmkms.formats.marker import ListKind
+from hsmkms.model.actions import Action
 from hsmkms.model.identities import Call
 from hsmkms.model.keys import Key, KeyOrigin, KeySpec, KeyState, KeyUsage, KeyVersion, Tag, VersionState
 from hsmkms.model.names import KeyId, MaterialId
@@ -38,7 +39,7 @@ class KeyVerbs(RegionRoom):
             LimitExceededError: the token is full.
             TagError: a tag that may not be.
         """
-        self.require_allowed(call, call.caller.account, "*")
+        self.require_allowed(call, Action.CREATE_KEY, call.caller.account, "*")
         require_tags_for_new_key(tags)
         now = self.clock.now()
         key_id = KeyId(random_uuid())
@@ -72,26 +73,26 @@ class KeyVerbs(RegionRoom):
 
     def describe_key(self, call: Call, key_ref: str) -> Key:
         """A key's metadata, whatever its state."""
-        return self.resolve(call, key_ref)
+        return self.resolve(call, Action.DESCRIBE_KEY, key_ref)
 
     def list_keys(self, call: Call, *, limit: int, marker: str | None) -> Page[KeyId]:
         """The ids of the account's keys, in the order of the ids."""
-        self.require_allowed(call, call.caller.account, "*")
+        self.require_allowed(call, Action.LIST_KEYS, call.caller.account, "*")
         after = position(ListKind.KEYS, marker)
         key_ids = self.keys.list_keys(call.caller.account, after, limit + 1)
         return page_of(ListKind.KEYS, key_ids, limit, str)
 
     def enable_key(self, call: Call, key_ref: str) -> None:
         """Let a disabled key do cryptography again; one that is enabled stays so."""
-        self._set_state(call, key_ref, KeyState.ENABLED)
+        self._set_state(call, Action.ENABLE_KEY, key_ref, KeyState.ENABLED)
 
     def disable_key(self, call: Call, key_ref: str) -> None:
         """Stop all cryptography with a key, in every process, for every request from now on."""
-        self._set_state(call, key_ref, KeyState.DISABLED)
+        self._set_state(call, Action.DISABLE_KEY, key_ref, KeyState.DISABLED)
 
     def update_key_description(self, call: Call, key_ref: str, description: str) -> None:
         """Replace a key's description."""
-        key_id = self.resolve_without_alias(call, key_ref).key_id
+        key_id = self.resolve_without_alias(call, Action.UPDATE_KEY_DESCRIPTION, key_ref).key_id
         with self.keys.change() as change:
             self.require_changeable(self.require_present(change, key_id))
             change.set_description(key_id, description)
@@ -108,8 +109,8 @@ class KeyVerbs(RegionRoom):
                 change.remove_pending_key(version.key_id)
             _log.info("unfinished_key_removed", region=self.region, key_id=version.key_id)
 
-    def _set_state(self, call: Call, key_ref: str, state: KeyState) -> None:
-        key_id = self.resolve_without_alias(call, key_ref).key_id
+    def _set_state(self, call: Call, action: Action, key_ref: str, state: KeyState) -> None:
+        key_id = self.resolve_without_alias(call, action, key_ref).key_id
         with self.keys.change() as change:
             # Read again inside the transaction: another process may have changed it since the snapshot.
             key = self.require_present(change, key_id)

@@ -7,6 +7,7 @@ from typing import Final
 
 from hsmkms.errors import AccessDeniedError, InvalidArnError, KeyDisabledError, KeyStateError, NotFoundError
 from hsmkms.formats.material_id import key_material_id
+from hsmkms.model.actions import Action
 from hsmkms.model.identities import Call
 from hsmkms.model.keys import Key, KeyState, KeyVersion
 from hsmkms.model.names import (
@@ -59,7 +60,7 @@ class RegionRoom:
             return None
         return key_material_id(key.key_id, key.current_material_id)
 
-    def resolve(self, call: Call, key_ref: str) -> Key:
+    def resolve(self, call: Call, action: Action, key_ref: str) -> Key:
         """The key that an id, a key ARN, an alias name or an alias ARN names, if the caller may see it.
 
         Raises:
@@ -69,23 +70,25 @@ class RegionRoom:
         """
         if not key_ref.startswith("arn:"):
             if key_ref.startswith(ALIAS_PREFIX):
-                return self._aliased_key(call, call.caller.account, key_ref)
-            return self._key(call, call.caller.account, key_ref)
+                return self._aliased_key(call, action, call.caller.account, key_ref)
+            return self._key(call, action, call.caller.account, key_ref)
         arn = parse_kms_arn(key_ref)
         if arn.region != self.region:
             raise NotFoundError(f"Invalid arn {arn.region}")
         if arn.resource.startswith(ALIAS_PREFIX):
-            return self._aliased_key(call, arn.account, arn.resource)
-        return self._key(call, arn.account, arn.resource.removeprefix("key/"))
+            return self._aliased_key(call, action, arn.account, arn.resource)
+        return self._key(call, action, arn.account, arn.resource.removeprefix("key/"))
 
-    def resolve_without_alias(self, call: Call, key_ref: str) -> Key:
+    def resolve_without_alias(self, call: Call, action: Action, key_ref: str) -> Key:
         """Like ``resolve``, for the operations that take a key id or key ARN only."""
         is_arn = key_ref.startswith("arn:")
         if (parse_kms_arn(key_ref).resource if is_arn else key_ref).startswith(ALIAS_PREFIX):
             raise InvalidArnError("Key Aliases are not supported for this operation.")
-        return self.resolve(call, key_ref)
+        return self.resolve(call, action, key_ref)
 
-    def require_allowed(self, call: Call, resource_account: AccountId, resource_arn: str) -> None:
+    def require_allowed(
+        self, call: Call, action: Action, resource_account: AccountId, resource_arn: str
+    ) -> None:
         """Ask for leave, note the answer for the record, and refuse as AWS words it.
 
         Raises:
@@ -95,9 +98,8 @@ class RegionRoom:
         call.additional["decision"] = decision.rule
         if not decision.allowed:
             raise AccessDeniedError(
-                f"User: {call.caller.principal_arn} is not authorized to perform: kms:{call.operation} on "
-                f"resource: {resource_arn} because no resource-based policy allows the "
-                f"kms:{call.operation} action"
+                f"User: {call.caller.principal_arn} is not authorized to perform: {action} on resource: "
+                f"{resource_arn} because no resource-based policy allows the {action} action"
             )
 
     def require_enabled(self, key: Key) -> KeyVersion:
@@ -132,10 +134,10 @@ class RegionRoom:
             raise NotFoundError(f"Key '{key_id}' does not exist")
         return key
 
-    def _key(self, call: Call, account: AccountId, key_id: str) -> Key:
+    def _key(self, call: Call, action: Action, account: AccountId, key_id: str) -> Key:
         arn = key_arn(self.region, account, KeyId(key_id))
         # Leave is asked before the look: in another account, what exists and what does not look the same.
-        self.require_allowed(call, account, arn)
+        self.require_allowed(call, action, account, arn)
         if KEY_ID_PATTERN.fullmatch(key_id.lower()) is None:
             raise NotFoundError(f"Invalid keyId '{key_id}'")
         key = self.keys.snapshot().keys.get(KeyId(key_id))
@@ -144,9 +146,9 @@ class RegionRoom:
         call.resources.append(arn)
         return key
 
-    def _aliased_key(self, call: Call, account: AccountId, alias_name: str) -> Key:
+    def _aliased_key(self, call: Call, action: Action, account: AccountId, alias_name: str) -> Key:
         arn = alias_arn(self.region, account, alias_name)
-        self.require_allowed(call, account, arn)
+        self.require_allowed(call, action, account, arn)
         snapshot = self.keys.snapshot()
         key_id = snapshot.aliases.get((account, alias_name))
         if key_id is None:

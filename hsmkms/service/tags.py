@@ -7,6 +7,7 @@ from typing import Final
 
 from hsmkms.errors import LimitExceededError, TagError
 from hsmkms.formats.marker import ListKind
+from hsmkms.model.actions import Action
 from hsmkms.model.identities import Call
 from hsmkms.model.keys import Tag
 from hsmkms.service.paging import page_of, position
@@ -22,7 +23,7 @@ class TagVerbs(RegionRoom):
 
     def tag_resource(self, call: Call, key_ref: str, tags: Sequence[Tag]) -> None:
         """Add tags to a key, or give new values to those that it has."""
-        key_id = self.resolve_without_alias(call, key_ref).key_id
+        key_id = self.resolve_without_alias(call, Action.TAG_RESOURCE, key_ref).key_id
         _require_well_formed(tags)
         with self.keys.change() as change:
             self.require_changeable(self.require_present(change, key_id))
@@ -33,7 +34,7 @@ class TagVerbs(RegionRoom):
 
     def untag_resource(self, call: Call, key_ref: str, tag_keys: Sequence[str]) -> None:
         """Take tags off a key; one that is not there is no error."""
-        key_id = self.resolve_without_alias(call, key_ref).key_id
+        key_id = self.resolve_without_alias(call, Action.UNTAG_RESOURCE, key_ref).key_id
         if any(tag_key.lower().startswith(_RESERVED_PREFIX) for tag_key in tag_keys):
             raise TagError(f"Tags that begin with {_RESERVED_PREFIX} are reserved")
         with self.keys.change() as change:
@@ -42,7 +43,7 @@ class TagVerbs(RegionRoom):
 
     def list_resource_tags(self, call: Call, key_ref: str, *, limit: int, marker: str | None) -> Page[Tag]:
         """A key's tags in the order of their keys."""
-        key_id = self.resolve_without_alias(call, key_ref).key_id
+        key_id = self.resolve_without_alias(call, Action.LIST_RESOURCE_TAGS, key_ref).key_id
         after = position(ListKind.TAGS, marker)
         tags = self.keys.list_tags(key_id, after, limit + 1)
         return page_of(ListKind.TAGS, tags, limit, lambda tag: tag.tag_key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pytest
 
 from hsmkms.errors import AccessDeniedError, InvalidArnError, NotFoundError
@@ -94,3 +96,57 @@ def test_the_decision_is_noted_for_the_record(region: RegionUnderTest, key: Key)
     asked = call("DescribeKey")
     region.kms.describe_key(asked, key.key_id)
     assert "caller's account" in str(asked.additional["decision"])
+
+
+FOREIGN = f"arn:aws:kms:{REGION}:{OTHER_ACCOUNT}"
+
+
+def denied(verb: Callable[[], object]) -> str:
+    with pytest.raises(AccessDeniedError) as refusal:
+        verb()
+    return str(refusal.value)
+
+
+def test_a_denial_names_the_action_that_iam_knows(region: RegionUnderTest, key: Key) -> None:
+    """ReEncrypt is no action: leave is asked for ReEncryptFrom and for ReEncryptTo."""
+    kms, foreign_key = region.kms, f"{FOREIGN}:key/{key.key_id}"
+    blob = kms.encrypt(call(), key.key_id, b"x", {}, dry_run=False).ciphertext_blob
+
+    def re_encrypt(source: str, destination: str) -> object:
+        return kms.re_encrypt(
+            call("ReEncrypt"),
+            blob,
+            source_key_ref=source,
+            source_context={},
+            destination_key_ref=destination,
+            destination_context={},
+            dry_run=False,
+        )
+
+    verbs: Mapping[str, Callable[[], object]] = {
+        "kms:ReEncryptFrom": lambda: re_encrypt(foreign_key, key.key_id),
+        "kms:ReEncryptTo": lambda: re_encrypt(key.key_id, foreign_key),
+        "kms:Decrypt": lambda: kms.rehearse_decrypt(call("Decrypt"), foreign_key),
+        "kms:Encrypt": lambda: kms.encrypt(call(), foreign_key, b"x", {}, dry_run=False),
+        "kms:GenerateDataKey": lambda: kms.generate_data_key(
+            call(), foreign_key, {}, length=32, dry_run=False
+        ),
+        "kms:GenerateDataKeyWithoutPlaintext": lambda: kms.generate_data_key_without_plaintext(
+            call(), foreign_key, {}, length=32, dry_run=False
+        ),
+        "kms:DescribeKey": lambda: kms.describe_key(call(), foreign_key),
+        "kms:EnableKey": lambda: kms.enable_key(call(), foreign_key),
+        "kms:DisableKey": lambda: kms.disable_key(call(), foreign_key),
+        "kms:UpdateKeyDescription": lambda: kms.update_key_description(call(), foreign_key, ""),
+        "kms:CreateAlias": lambda: kms.create_alias(call(), "alias/a", foreign_key),
+        "kms:UpdateAlias": lambda: kms.update_alias(call(), "alias/a", foreign_key),
+        "kms:ListAliases": lambda: kms.list_aliases(call(), key_ref=foreign_key, limit=1, marker=None),
+        "kms:TagResource": lambda: kms.tag_resource(call(), foreign_key, []),
+        "kms:UntagResource": lambda: kms.untag_resource(call(), foreign_key, []),
+        "kms:ListResourceTags": lambda: kms.list_resource_tags(call(), foreign_key, limit=1, marker=None),
+    }
+    for action, verb in verbs.items():
+        assert denied(verb) == (
+            f"User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: {action} on resource: "
+            f"{foreign_key} because no resource-based policy allows the {action} action"
+        )
