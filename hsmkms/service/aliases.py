@@ -17,6 +17,7 @@ from hsmkms.model.actions import Action
 from hsmkms.model.identities import Call
 from hsmkms.model.keys import Alias
 from hsmkms.model.names import ALIAS_PREFIX, alias_arn
+from hsmkms.ports.store import KeyChanges
 from hsmkms.service.paging import page_of, position
 from hsmkms.service.region import RegionRoom
 from hsmkms.service.results import Page
@@ -27,7 +28,7 @@ _RESERVED_PREFIX: Final = "alias/aws/"
 
 
 class AliasVerbs(RegionRoom):
-    """The verbs about aliases. Leave is asked for the alias and for the key that it names."""
+    """The verbs about aliases. Leave is asked for the alias and for each key that it names."""
 
     def create_alias(self, call: Call, alias_name: str, target_key_ref: str) -> None:
         """Name a key.
@@ -57,26 +58,22 @@ class AliasVerbs(RegionRoom):
         The new key has to be of the old one's kind, so that an alias never changes what a program can do with
         it. There is one kind so far.
         """
-        arn = self._require_alias_allowed(call, Action.UPDATE_ALIAS, alias_name)
+        self._require_alias_allowed(call, Action.UPDATE_ALIAS, alias_name)
         _require_creatable(alias_name)
         target = self.resolve_without_alias(call, Action.UPDATE_ALIAS, target_key_ref)
-        account = call.caller.account
         with self.keys.change() as change:
-            alias = change.alias(account, alias_name)
-            if alias is None:
-                raise NotFoundError(f"Alias {arn} is not found.")
+            alias = self._require_alias(call, Action.UPDATE_ALIAS, change, alias_name)
             self.require_changeable(self.require_present(change, target.key_id))
             if alias.key_id != target.key_id and change.count_aliases(target.key_id) >= ALIASES_PER_KEY:
                 raise LimitExceededError(f"{self.key_arn(target)} has {ALIASES_PER_KEY} aliases already")
-            change.set_alias_target(account, alias_name, target.key_id, self.clock.now())
+            change.set_alias_target(alias.account, alias_name, target.key_id, self.clock.now())
 
     def delete_alias(self, call: Call, alias_name: str) -> None:
         """Remove an alias; the key stays as it is."""
-        arn = self._require_alias_allowed(call, Action.DELETE_ALIAS, alias_name)
+        self._require_alias_allowed(call, Action.DELETE_ALIAS, alias_name)
         with self.keys.change() as change:
-            if change.alias(call.caller.account, alias_name) is None:
-                raise NotFoundError(f"Alias {arn} is not found.")
-            change.remove_alias(call.caller.account, alias_name)
+            alias = self._require_alias(call, Action.DELETE_ALIAS, change, alias_name)
+            change.remove_alias(alias.account, alias_name)
 
     def list_aliases(self, call: Call, *, key_ref: str | None, limit: int, marker: str | None) -> Page[Alias]:
         """The account's aliases, or one key's, by name."""
@@ -90,11 +87,26 @@ class AliasVerbs(RegionRoom):
         aliases = self.keys.list_aliases(account, key_id, after, limit + 1)
         return page_of(ListKind.ALIASES, aliases, limit, lambda alias: alias.name)
 
-    def _require_alias_allowed(self, call: Call, action: Action, alias_name: str) -> str:
+    def _require_alias_allowed(self, call: Call, action: Action, alias_name: str) -> None:
         arn = alias_arn(self.region, call.caller.account, alias_name)
         self.require_allowed(call, action, call.caller.account, arn)
         call.resources.append(arn)
-        return arn
+
+    def _require_alias(self, call: Call, action: Action, change: KeyChanges, alias_name: str) -> Alias:
+        """An alias as the latest commit has it, if the caller may do this to the key that it names.
+
+        Raises:
+            NotFoundError: the account has no such alias.
+            AccessDeniedError: the caller may not.
+        """
+        account = call.caller.account
+        alias = change.alias(account, alias_name)
+        if alias is None:
+            raise NotFoundError(f"Alias {alias_arn(self.region, account, alias_name)} is not found.")
+        key = self.require_present(change, alias.key_id)
+        self.require_allowed(call, action, key.account, self.key_arn(key))
+        call.resources.append(self.key_arn(key))
+        return alias
 
 
 def _require_creatable(alias_name: str) -> None:

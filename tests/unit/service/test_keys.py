@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hsmkms.errors import (
+    AccessDeniedError,
     AlreadyExistsError,
     InvalidAliasNameError,
     InvalidMarkerError,
@@ -20,12 +21,14 @@ from hsmkms.errors import (
     TagError,
     ValidationError,
 )
-from hsmkms.model.keys import Key, KeyState, Tag
+from hsmkms.model.keys import Alias, Key, KeyState, Tag
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.service.keys import PENDING_KEY_LIFETIME
 from tests.hsm_fakes import FakeHsm
-from tests.unit.service.region import OTHER_ACCOUNT, RegionUnderTest, build_region, call
+from tests.unit.service.region import ACCOUNT, OTHER_ACCOUNT, REGION, RegionUnderTest, build_region, call
+
+PREFIX = f"arn:aws:kms:{REGION}:{ACCOUNT}"
 
 
 def test_a_new_key_is_enabled_and_is_one_object_in_the_token(region: RegionUnderTest) -> None:
@@ -153,6 +156,37 @@ def test_an_alias_is_made_moved_and_removed(region: RegionUnderTest, key: Key) -
     ):
         with pytest.raises(NotFoundError, match="is not found"):
             verb()
+
+
+def test_the_record_of_an_alias_names_every_key_it_had_to_do_with(region: RegionUnderTest, key: Key) -> None:
+    kms, other = region.kms, region.kms.create_key(call(), description="", tags=())
+    alias, first, second = f"{PREFIX}:alias/app", kms.key_arn(key), kms.key_arn(other)
+    created, updated, deleted = call("CreateAlias"), call("UpdateAlias"), call("DeleteAlias")
+    kms.create_alias(created, "alias/app", key.key_id)
+    kms.update_alias(updated, "alias/app", other.key_id)
+    kms.delete_alias(deleted, "alias/app")
+    assert created.resources == [alias, first]
+    assert sorted(updated.resources) == sorted([alias, first, second])
+    assert deleted.resources == [alias, second]
+
+
+def test_an_alias_of_a_key_that_is_not_the_callers_stays_as_it_is(region: RegionUnderTest, key: Key) -> None:
+    """No caller can make one; policies will be able to take the key away from whoever has the alias."""
+    foreign = region.kms.create_key(call(account=OTHER_ACCOUNT), description="", tags=())
+    now = region.clock.now()
+    with region.keys.change() as change:
+        change.add_alias(Alias(ACCOUNT, "alias/app", foreign.key_id, now, now))
+    verbs: dict[str, Callable[[], None]] = {
+        "UpdateAlias": lambda: region.kms.update_alias(call(), "alias/app", key.key_id),
+        "DeleteAlias": lambda: region.kms.delete_alias(call(), "alias/app"),
+    }
+    for action, verb in verbs.items():
+        with pytest.raises(
+            AccessDeniedError, match=f"kms:{action} on resource: {region.kms.key_arn(foreign)}"
+        ):
+            verb()
+    (alias,) = region.kms.list_aliases(call(), key_ref=None, limit=10, marker=None).items
+    assert alias.key_id == foreign.key_id
 
 
 @pytest.mark.parametrize(
