@@ -25,6 +25,10 @@ from hsmkms.service.results import Page
 ALIASES_PER_KEY: Final = 50
 _ALIAS_NAME: Final = re.compile(r"alias/[a-zA-Z0-9/_-]+")
 _RESERVED_PREFIX: Final = "alias/aws/"
+_NO_PREFIX: Final = (
+    'Alias must start with the prefix "alias/". Please see '
+    "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
+)
 
 
 class AliasVerbs(RegionRoom):
@@ -35,7 +39,7 @@ class AliasVerbs(RegionRoom):
 
         Raises:
             AlreadyExistsError: the account has an alias of that name.
-            InvalidAliasNameError, ValidationError: a name that no alias may have.
+            InvalidAliasNameError, ValidationError: a name that no alias may have, or that is none.
             LimitExceededError: the key has 50 aliases.
         """
         self._require_alias_allowed(call, Action.CREATE_ALIAS, alias_name)
@@ -88,6 +92,8 @@ class AliasVerbs(RegionRoom):
         return page_of(ListKind.ALIASES, aliases, limit, lambda alias: alias.name)
 
     def _require_alias_allowed(self, call: Call, action: Action, alias_name: str) -> None:
+        if not alias_name.startswith(ALIAS_PREFIX):
+            raise ValidationError(_NO_PREFIX)
         arn = alias_arn(self.region, call.caller.account, alias_name)
         self.require_allowed(call, action, call.caller.account, arn)
         call.resources.append(arn)
@@ -110,8 +116,6 @@ class AliasVerbs(RegionRoom):
 
 
 def _require_creatable(alias_name: str) -> None:
-    if not alias_name.startswith(ALIAS_PREFIX):
-        raise ValidationError('Alias must start with the prefix "alias/".')
     if _ALIAS_NAME.fullmatch(alias_name) is None:
         raise InvalidAliasNameError(f"{alias_name} contains invalid characters for an alias")
     if alias_name.startswith(_RESERVED_PREFIX):

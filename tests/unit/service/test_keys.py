@@ -21,6 +21,7 @@ from hsmkms.errors import (
     TagError,
     ValidationError,
 )
+from hsmkms.model.identities import Call
 from hsmkms.model.keys import Alias, Key, KeyState, Tag
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import Readiness, ReadinessState
@@ -205,6 +206,24 @@ def test_names_that_no_alias_may_have(
         region.kms.create_alias(call(), name, key.key_id)
     with pytest.raises(error):
         region.kms.update_alias(call(), name, key.key_id)
+
+
+def test_a_name_without_the_prefix_is_no_alias(region: RegionUnderTest, key: Key) -> None:
+    """Nor is it judged otherwise: what is no alias has no ARN that leave could be asked for."""
+    verbs: tuple[Callable[[Call], None], ...] = (
+        lambda asked: region.kms.create_alias(asked, "app", key.key_id),
+        lambda asked: region.kms.update_alias(asked, "app", key.key_id),
+        lambda asked: region.kms.delete_alias(asked, "app"),
+    )
+    for verb in verbs:
+        asked = call()
+        with pytest.raises(ValidationError) as refusal:
+            verb(asked)
+        assert str(refusal.value) == (
+            'Alias must start with the prefix "alias/". Please see '
+            "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
+        )
+        assert (asked.resources, asked.additional) == ([], {})
 
 
 def test_a_key_has_at_most_50_aliases(region: RegionUnderTest, key: Key) -> None:
