@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hsmkms.model.names import AccountId, Region
@@ -56,6 +57,7 @@ class Call:
             then raises ``WouldBlockSignal`` before it has any effect, and is called again with True.
         resources: ARNs that the verb touched, in order; the verbs note them.
         additional: facts about the decision that the verbs note for the record.
+        grant_tokens: what the caller brought besides its own rights; never recorded.
     """
 
     request_id: str
@@ -71,6 +73,7 @@ class Call:
     may_block: bool
     resources: list[str]
     additional: dict[str, object]
+    grant_tokens: Sequence[str] = field(default=(), repr=False)
 
 
 class WouldBlockSignal(Exception):  # noqa: N818 - a signal to the front-end, never a refusal

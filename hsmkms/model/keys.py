@@ -35,6 +35,15 @@ class KeySpec(enum.StrEnum):
     SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
 
 
+class EncryptionAlgorithm(enum.StrEnum):
+    """AWS's algorithms of encryption with a key; each key spec takes some of them."""
+
+    SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
+    RSAES_OAEP_SHA_1 = "RSAES_OAEP_SHA_1"
+    RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
+    SM2PKE = "SM2PKE"
+
+
 class KeyOrigin(enum.StrEnum):
     """Where a key's material comes from: ``AWS_KMS`` is AWS's word for "made by the service"."""
 

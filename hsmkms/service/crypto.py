@@ -10,6 +10,7 @@ from hsmkms.errors import (
     CiphertextError,
     DryRunError,
     IncorrectKeyError,
+    InvalidKeyUsageError,
 )
 from hsmkms.formats.aad import blob_aad
 from hsmkms.formats.blob import Blob, Sealed, Suite, parse_blob, serialize_blob
@@ -17,11 +18,12 @@ from hsmkms.formats.material_id import key_material_id
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS
 from hsmkms.model.actions import Action
 from hsmkms.model.identities import Call
-from hsmkms.model.keys import Key, KeyVersion
+from hsmkms.model.keys import EncryptionAlgorithm, Key, KeyVersion
 from hsmkms.policy.decision import decide
 from hsmkms.service.region import RegionRoom
 from hsmkms.service.results import DataKey, Decrypted, Encrypted, ReEncrypted, SealedDataKey
 
+_SYMMETRIC: Final = EncryptionAlgorithm.SYMMETRIC_DEFAULT
 _NO_KEY_FOR_CIPHERTEXT: Final = (
     "The ciphertext refers to a customer master key that does not exist, does not exist in this region, "
     "or you are not allowed to access."
@@ -38,11 +40,12 @@ class CryptoVerbs(RegionRoom):
         plaintext: bytes,
         encryption_context: Mapping[str, str],
         *,
+        algorithm: EncryptionAlgorithm = _SYMMETRIC,
         dry_run: bool,
     ) -> Encrypted:
         """Seal 1 to 4096 bytes under the key's newest version, bound to the encryption context."""
         key = self.resolve(call, Action.ENCRYPT, key_ref)
-        version = self.require_enabled(key)
+        version = self._require_usable(key, algorithm)
         _note_material(call, version)
         _stop_if_rehearsal(dry_run)
         ciphertext_blob = self._seal(call, version, Suite.PLAINTEXT, encryption_context, plaintext)
@@ -55,6 +58,7 @@ class CryptoVerbs(RegionRoom):
         encryption_context: Mapping[str, str],
         *,
         key_ref: str | None,
+        algorithm: EncryptionAlgorithm = _SYMMETRIC,
         dry_run: bool,
     ) -> Decrypted:
         """Open a blob with the version that it names.
@@ -64,7 +68,7 @@ class CryptoVerbs(RegionRoom):
             IncorrectKeyError: it was sealed under another key than the one named.
             AccessDeniedError: it names no key here that this caller may use.
         """
-        key, version, blob = self._locate(call, Action.DECRYPT, ciphertext_blob, key_ref)
+        key, version, blob = self._locate(call, Action.DECRYPT, ciphertext_blob, key_ref, algorithm)
         material_id = _note_material(call, version)
         opened = self._open(version, blob, encryption_context)
         _stop_if_rehearsal(dry_run)
@@ -72,13 +76,19 @@ class CryptoVerbs(RegionRoom):
             opened = self.hsm.unwrap_data_key(opened)
         return Decrypted(self.key_arn(key), opened, material_id)
 
-    def rehearse_decrypt(self, call: Call, key_ref: str) -> NoReturn:
+    def rehearse_decrypt(
+        self,
+        call: Call,
+        key_ref: str,
+        *,
+        algorithm: EncryptionAlgorithm = _SYMMETRIC,
+    ) -> NoReturn:
         """Say whether the caller may decrypt with a key now, without any ciphertext.
 
         Raises:
             DryRunError: the caller may.
         """
-        self.require_enabled(self.resolve(call, Action.DECRYPT, key_ref))
+        self._require_usable(self.resolve(call, Action.DECRYPT, key_ref), algorithm)
         raise DryRunError
 
     def re_encrypt(
@@ -88,8 +98,10 @@ class CryptoVerbs(RegionRoom):
         *,
         source_key_ref: str | None,
         source_context: Mapping[str, str],
+        source_algorithm: EncryptionAlgorithm = _SYMMETRIC,
         destination_key_ref: str,
         destination_context: Mapping[str, str],
+        destination_algorithm: EncryptionAlgorithm = _SYMMETRIC,
         dry_run: bool,
     ) -> ReEncrypted:
         """Open a blob and seal what it held under another key, context or version.
@@ -97,11 +109,11 @@ class CryptoVerbs(RegionRoom):
         A data key that left the token wrapped stays wrapped on the way.
         """
         source, source_version, blob = self._locate(
-            call, Action.RE_ENCRYPT_FROM, ciphertext_blob, source_key_ref
+            call, Action.RE_ENCRYPT_FROM, ciphertext_blob, source_key_ref, source_algorithm
         )
         source_material_id = _note_material(call, source_version, "sourceKeyMaterialId")
         destination = self.resolve(call, Action.RE_ENCRYPT_TO, destination_key_ref)
-        destination_version = self.require_enabled(destination)
+        destination_version = self._require_usable(destination, destination_algorithm)
         destination_material_id = _note_material(call, destination_version, "destinationKeyMaterialId")
         if dry_run:
             self._open(source_version, blob, source_context)
@@ -118,14 +130,24 @@ class CryptoVerbs(RegionRoom):
             ciphertext_blob=resealed,
         )
 
-    def rehearse_re_encrypt(self, call: Call, *, source_key_ref: str, destination_key_ref: str) -> NoReturn:
+    def rehearse_re_encrypt(
+        self,
+        call: Call,
+        *,
+        source_key_ref: str,
+        source_algorithm: EncryptionAlgorithm = _SYMMETRIC,
+        destination_key_ref: str,
+        destination_algorithm: EncryptionAlgorithm = _SYMMETRIC,
+    ) -> NoReturn:
         """Say whether the caller may re-encrypt from one key to another now, without any ciphertext.
 
         Raises:
             DryRunError: the caller may.
         """
-        self.require_enabled(self.resolve(call, Action.RE_ENCRYPT_FROM, source_key_ref))
-        self.require_enabled(self.resolve(call, Action.RE_ENCRYPT_TO, destination_key_ref))
+        source = self.resolve(call, Action.RE_ENCRYPT_FROM, source_key_ref)
+        self._require_usable(source, source_algorithm)
+        destination = self.resolve(call, Action.RE_ENCRYPT_TO, destination_key_ref)
+        self._require_usable(destination, destination_algorithm)
         raise DryRunError
 
     def generate_data_key(
@@ -185,19 +207,27 @@ class CryptoVerbs(RegionRoom):
         return self.hsm.random(length)
 
     def _locate(
-        self, call: Call, action: Action, ciphertext_blob: bytes, key_ref: str | None
+        self,
+        call: Call,
+        action: Action,
+        ciphertext_blob: bytes,
+        key_ref: str | None,
+        algorithm: EncryptionAlgorithm,
     ) -> tuple[Key, KeyVersion, Blob]:
         """The key and version that a blob names, if they are the caller's to use and the key named fits."""
         named = self.resolve(call, action, key_ref) if key_ref is not None else None
+        if named is not None:
+            self._require_usable(named, algorithm)
         blob = parse_blob(ciphertext_blob)
         key = self.keys.snapshot().keys.get(blob.key_id)
         if key is None or not self._may_use(call, key):
             raise AccessDeniedError(_NO_KEY_FOR_CIPHERTEXT)
-        if named is not None and named.key_id != key.key_id:
-            raise IncorrectKeyError
         if named is None:
             call.resources.append(self.key_arn(key))
-        self.require_enabled(key)
+            self.require_known_grant_tokens(call)
+            self._require_usable(key, algorithm)
+        elif named.key_id != key.key_id:
+            raise IncorrectKeyError
         version = key.versions.get(blob.material_id)
         if version is None:
             raise CiphertextError
@@ -207,6 +237,19 @@ class CryptoVerbs(RegionRoom):
         decision = decide(call.caller, key.account)
         call.additional["decision"] = decision.rule
         return decision.allowed
+
+    def _require_usable(self, key: Key, algorithm: EncryptionAlgorithm) -> KeyVersion:
+        """The version that encrypts, of a key that may do so now and in that way.
+
+        Raises:
+            KeyDisabledError, KeyStateError: it may not now.
+            InvalidKeyUsageError: it is not made for the algorithm.
+        """
+        version = self.require_enabled(key)
+        # Every key is symmetric until asymmetric ones are built.
+        if algorithm is not _SYMMETRIC:
+            raise InvalidKeyUsageError(f"Algorithm {algorithm} is incompatible with key spec {key.key_spec}.")
+        return version
 
     def _aad(self, version: KeyVersion, suite: Suite, encryption_context: Mapping[str, str]) -> bytes:
         return blob_aad(suite, version.key_id, version.material_id, self.hsm.iv_length, encryption_context)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from hsmkms.errors import AccessDeniedError, InvalidArnError, KeyDisabledError, KeyStateError, NotFoundError
+from hsmkms.errors import (
+    AccessDeniedError,
+    InvalidArnError,
+    InvalidGrantTokenError,
+    KeyDisabledError,
+    KeyStateError,
+    NotFoundError,
+)
 from hsmkms.formats.material_id import key_material_id
 from hsmkms.model.actions import Action
 from hsmkms.model.identities import Call
@@ -67,6 +74,7 @@ class RegionRoom:
             NotFoundError: no such key or alias in the caller's account, or an ARN of another region.
             InvalidArnError: malformed ARN.
             AccessDeniedError: an ARN of another account, whether the thing exists or not.
+            InvalidGrantTokenError: a grant token that is not this service's came along.
         """
         if not key_ref.startswith("arn:"):
             if key_ref.startswith(ALIAS_PREFIX):
@@ -101,6 +109,15 @@ class RegionRoom:
                 f"User: {call.caller.principal_arn} is not authorized to perform: {action} on resource: "
                 f"{resource_arn} because no resource-based policy allows the {action} action"
             )
+
+    def require_known_grant_tokens(self, call: Call) -> None:
+        """Refuse grant tokens that are not this service's, once it is sure that there is a key to grant.
+
+        Raises:
+            InvalidGrantTokenError: no grant exists yet, so it is any token at all.
+        """
+        if call.grant_tokens:
+            raise InvalidGrantTokenError
 
     def require_enabled(self, key: Key) -> KeyVersion:
         """The version that encrypts, of a key that may do cryptography now.
@@ -144,6 +161,7 @@ class RegionRoom:
         if key is None or key.account != account:
             raise NotFoundError(f"Key '{arn}' does not exist")
         call.resources.append(arn)
+        self.require_known_grant_tokens(call)
         return key
 
     def _aliased_key(self, call: Call, action: Action, account: AccountId, alias_name: str) -> Key:
@@ -155,4 +173,5 @@ class RegionRoom:
             raise NotFoundError(f"Alias {arn} is not found.")
         key = snapshot.keys[key_id]
         call.resources.append(self.key_arn(key))
+        self.require_known_grant_tokens(call)
         return key

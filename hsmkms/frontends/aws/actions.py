@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from hsmkms.errors import (
-    InvalidGrantTokenError,
-    InvalidKeyUsageError,
     UnsupportedOperationError,
     ValidationError,
 )
@@ -19,7 +17,7 @@ from hsmkms.frontends.aws import requests as wire
 from hsmkms.frontends.aws.answers import SYMMETRIC_DEFAULT, blob, key_metadata, list_members
 from hsmkms.frontends.aws.structures import refused_without
 from hsmkms.model.identities import Call
-from hsmkms.model.keys import Tag
+from hsmkms.model.keys import EncryptionAlgorithm, Tag
 
 if TYPE_CHECKING:
     from hsmkms.service.kms import Kms
@@ -43,7 +41,7 @@ def create_key(kms: Kms, call: Call, request: wire.CreateKeyRequest) -> Members:
 
 def describe_key(kms: Kms, call: Call, request: wire.DescribeKeyRequest) -> Members:
     """DescribeKey."""
-    _refuse_grant_tokens(request.grant_tokens)
+    call.grant_tokens = request.grant_tokens or ()
     key = kms.describe_key(call, request.key_id)
     return {"KeyMetadata": key_metadata(kms.region, key, kms.key_material_id(key))}
 
@@ -124,13 +122,13 @@ def list_resource_tags(kms: Kms, call: Call, request: wire.ListResourceTagsReque
 
 def encrypt(kms: Kms, call: Call, request: wire.EncryptRequest) -> Members:
     """Encrypt."""
-    _refuse_grant_tokens(request.grant_tokens)
-    _refuse_algorithm(request.encryption_algorithm)
+    call.grant_tokens = request.grant_tokens or ()
     encrypted = kms.encrypt(
         call,
         request.key_id,
         request.plaintext,
         request.encryption_context or {},
+        algorithm=_algorithm(request.encryption_algorithm),
         dry_run=request.dry_run is True,
     )
     return {
@@ -143,15 +141,16 @@ def encrypt(kms: Kms, call: Call, request: wire.EncryptRequest) -> Members:
 def decrypt(kms: Kms, call: Call, request: wire.DecryptRequest) -> Members:
     """Decrypt."""
     _refuse_recipient("Decrypt", request.recipient)
-    _refuse_grant_tokens(request.grant_tokens)
-    _refuse_algorithm(request.encryption_algorithm)
+    call.grant_tokens = request.grant_tokens or ()
+    algorithm = _algorithm(request.encryption_algorithm)
     if _ignores_ciphertext(request):
-        kms.rehearse_decrypt(call, _required("keyId", request.key_id))
+        kms.rehearse_decrypt(call, _required("keyId", request.key_id), algorithm=algorithm)
     decrypted = kms.decrypt(
         call,
         _required("ciphertextBlob", request.ciphertext_blob),
         request.encryption_context or {},
         key_ref=request.key_id,
+        algorithm=algorithm,
         dry_run=request.dry_run is True,
     )
     return {
@@ -164,22 +163,26 @@ def decrypt(kms: Kms, call: Call, request: wire.DecryptRequest) -> Members:
 
 def re_encrypt(kms: Kms, call: Call, request: wire.ReEncryptRequest) -> Members:
     """ReEncrypt."""
-    _refuse_grant_tokens(request.grant_tokens)
-    _refuse_algorithm(request.source_encryption_algorithm)
-    _refuse_algorithm(request.destination_encryption_algorithm)
+    call.grant_tokens = request.grant_tokens or ()
+    source_algorithm = _algorithm(request.source_encryption_algorithm)
+    destination_algorithm = _algorithm(request.destination_encryption_algorithm)
     if _ignores_ciphertext(request):
         kms.rehearse_re_encrypt(
             call,
             source_key_ref=_required("sourceKeyId", request.source_key_id),
+            source_algorithm=source_algorithm,
             destination_key_ref=request.destination_key_id,
+            destination_algorithm=destination_algorithm,
         )
     re_encrypted = kms.re_encrypt(
         call,
         _required("ciphertextBlob", request.ciphertext_blob),
         source_key_ref=request.source_key_id,
         source_context=request.source_encryption_context or {},
+        source_algorithm=source_algorithm,
         destination_key_ref=request.destination_key_id,
         destination_context=request.destination_encryption_context or {},
+        destination_algorithm=destination_algorithm,
         dry_run=request.dry_run is True,
     )
     return {
@@ -196,7 +199,7 @@ def re_encrypt(kms: Kms, call: Call, request: wire.ReEncryptRequest) -> Members:
 def generate_data_key(kms: Kms, call: Call, request: wire.DataKeyRequest) -> Members:
     """GenerateDataKey."""
     _refuse_recipient("GenerateDataKey", request.recipient)
-    _refuse_grant_tokens(request.grant_tokens)
+    call.grant_tokens = request.grant_tokens or ()
     data_key = kms.generate_data_key(
         call,
         request.key_id,
@@ -214,7 +217,7 @@ def generate_data_key(kms: Kms, call: Call, request: wire.DataKeyRequest) -> Mem
 
 def generate_data_key_without_plaintext(kms: Kms, call: Call, request: wire.SealedDataKeyRequest) -> Members:
     """GenerateDataKeyWithoutPlaintext."""
-    _refuse_grant_tokens(request.grant_tokens)
+    call.grant_tokens = request.grant_tokens or ()
     data_key = kms.generate_data_key_without_plaintext(
         call,
         request.key_id,
@@ -263,18 +266,8 @@ def _refuse_key_options(request: wire.CreateKeyRequest) -> None:
             raise _unsupported("CreateKey", member)
 
 
-def _refuse_grant_tokens(grant_tokens: tuple[str, ...] | None) -> None:
-    # No grant exists yet, so no token can be one that this service issued.
-    if grant_tokens:
-        raise InvalidGrantTokenError
-
-
-def _refuse_algorithm(encryption_algorithm: str | None) -> None:
-    # Every key is symmetric until asymmetric ones are built.
-    if encryption_algorithm not in (None, SYMMETRIC_DEFAULT):
-        raise InvalidKeyUsageError(
-            f"Algorithm {encryption_algorithm} is incompatible with key spec {SYMMETRIC_DEFAULT}."
-        )
+def _algorithm(given: str | None) -> EncryptionAlgorithm:
+    return EncryptionAlgorithm.SYMMETRIC_DEFAULT if given is None else EncryptionAlgorithm(given)
 
 
 def _refuse_recipient(operation_name: str, recipient: wire.RecipientInfo | None) -> None:

@@ -14,9 +14,10 @@ from pydantic.alias_generators import to_pascal
 
 from hsmkms.frontends.aws.shapes import Blob, Choice, Flag, Number, Spelling, Text
 from hsmkms.frontends.aws.structures import ListOf, Structure, TextMap
+from hsmkms.model.keys import EncryptionAlgorithm
 
 _DATA_KEY_SPECS: Final = ("AES_256", "AES_128")
-_ENCRYPTION_ALGORITHMS: Final = ("RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE", "SYMMETRIC_DEFAULT")
+_ENCRYPTION_ALGORITHMS: Final = tuple(sorted(algorithm.value for algorithm in EncryptionAlgorithm))
 _KEY_USAGES: Final = (
     *("SIGN_VERIFY", "ENCRYPT_DECRYPT", "GENERATE_VERIFY_MAC"),
     *("KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"),
@@ -52,7 +53,7 @@ Marker: TypeAlias = Annotated[str, Text(1, 1024, _LATIN_1)]
 Plaintext: TypeAlias = Annotated[bytes, Blob(1, 4096, sensitive=True)]
 CiphertextBlob: TypeAlias = Annotated[bytes, Blob(1, 6144)]
 EncryptionContext: TypeAlias = Annotated[dict[str, str], TextMap()]
-EncryptionAlgorithm: TypeAlias = Annotated[str, Choice(_ENCRYPTION_ALGORITHMS)]
+AlgorithmName: TypeAlias = Annotated[str, Choice(_ENCRYPTION_ALGORITHMS)]
 DataKeySpec: TypeAlias = Annotated[str, Choice(_DATA_KEY_SPECS)]
 NumberOfBytes: TypeAlias = Annotated[int, Number(1, 1024)]
 Switch: TypeAlias = Annotated[bool, Flag()]
@@ -187,7 +188,7 @@ class EncryptRequest(WireModel):
     plaintext: Plaintext
     encryption_context: EncryptionContext | None = None
     grant_tokens: GrantTokens | None = None
-    encryption_algorithm: EncryptionAlgorithm | None = None
+    encryption_algorithm: AlgorithmName | None = None
     dry_run: Switch | None = None
 
 
@@ -198,7 +199,7 @@ class DecryptRequest(WireModel):
     encryption_context: EncryptionContext | None = None
     grant_tokens: GrantTokens | None = None
     key_id: KeyReference | None = None
-    encryption_algorithm: EncryptionAlgorithm | None = None
+    encryption_algorithm: AlgorithmName | None = None
     recipient: Recipient | None = None
     dry_run: Switch | None = None
     dry_run_modifiers: DryRunModifiers | None = None
@@ -212,8 +213,8 @@ class ReEncryptRequest(WireModel):
     source_key_id: KeyReference | None = None
     destination_key_id: KeyReference
     destination_encryption_context: EncryptionContext | None = None
-    source_encryption_algorithm: EncryptionAlgorithm | None = None
-    destination_encryption_algorithm: EncryptionAlgorithm | None = None
+    source_encryption_algorithm: AlgorithmName | None = None
+    destination_encryption_algorithm: AlgorithmName | None = None
     grant_tokens: GrantTokens | None = None
     dry_run: Switch | None = None
     dry_run_modifiers: DryRunModifiers | None = None

@@ -11,7 +11,7 @@ import pytest
 
 from hsmkms.errors import DryRunError
 from hsmkms.model.identities import Call, Caller
-from hsmkms.model.keys import Alias, Key, KeyOrigin, KeySpec, KeyState, KeyUsage, Tag
+from hsmkms.model.keys import Alias, EncryptionAlgorithm, Key, KeyOrigin, KeySpec, KeyState, KeyUsage, Tag
 from hsmkms.model.names import AccountId, KeyId, MaterialId, Region, key_arn
 from hsmkms.service.results import DataKey, Decrypted, Encrypted, Page, ReEncrypted, SealedDataKey
 
@@ -45,6 +45,7 @@ class RecordingKms:
     key: Key = KEY
     next_marker: str | None = None
     asked: tuple[object, ...] = field(default=())
+    algorithms: tuple[EncryptionAlgorithm, ...] = field(default=())
 
     def key_material_id(self, key: Key) -> str | None:
         return None if key.current_material_id is None else KEY_MATERIAL_ID
@@ -94,8 +95,16 @@ class RecordingKms:
         return Page([Tag("team", "pay"), Tag("empty", "")], self.next_marker)
 
     def encrypt(
-        self, _: Call, key_ref: str, plaintext: bytes, context: Mapping[str, str], *, dry_run: bool
+        self,
+        _: Call,
+        key_ref: str,
+        plaintext: bytes,
+        context: Mapping[str, str],
+        *,
+        algorithm: EncryptionAlgorithm,
+        dry_run: bool,
     ) -> Encrypted:
+        self.algorithms = (algorithm,)
         self.asked = ("encrypt", key_ref, plaintext, context, dry_run)
         return Encrypted(ARN, b"sealed\xff\xfb")
 
@@ -106,16 +115,28 @@ class RecordingKms:
         context: Mapping[str, str],
         *,
         key_ref: str | None,
+        algorithm: EncryptionAlgorithm,
         dry_run: bool,
     ) -> Decrypted:
+        self.algorithms = (algorithm,)
         self.asked = ("decrypt", ciphertext_blob, context, key_ref, dry_run)
         return Decrypted(ARN, b"plain", KEY_MATERIAL_ID)
 
-    def rehearse_decrypt(self, _: Call, key_ref: str) -> NoReturn:
+    def rehearse_decrypt(self, _: Call, key_ref: str, *, algorithm: EncryptionAlgorithm) -> NoReturn:
+        self.algorithms = (algorithm,)
         self.asked = ("rehearse_decrypt", key_ref)
         raise DryRunError
 
-    def rehearse_re_encrypt(self, _: Call, *, source_key_ref: str, destination_key_ref: str) -> NoReturn:
+    def rehearse_re_encrypt(
+        self,
+        _: Call,
+        *,
+        source_key_ref: str,
+        source_algorithm: EncryptionAlgorithm,
+        destination_key_ref: str,
+        destination_algorithm: EncryptionAlgorithm,
+    ) -> NoReturn:
+        self.algorithms = (source_algorithm, destination_algorithm)
         self.asked = ("rehearse_re_encrypt", source_key_ref, destination_key_ref)
         raise DryRunError
 
@@ -126,10 +147,13 @@ class RecordingKms:
         *,
         source_key_ref: str | None,
         source_context: Mapping[str, str],
+        source_algorithm: EncryptionAlgorithm,
         destination_key_ref: str,
         destination_context: Mapping[str, str],
+        destination_algorithm: EncryptionAlgorithm,
         dry_run: bool,
     ) -> ReEncrypted:
+        self.algorithms = (source_algorithm, destination_algorithm)
         source = (source_key_ref, source_context)
         self.asked = (
             *("re_encrypt", ciphertext_blob, *source),

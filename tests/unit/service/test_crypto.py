@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from hsmkms.errors import (
     CiphertextError,
     DryRunError,
     IncorrectKeyError,
+    InvalidGrantTokenError,
+    InvalidKeyUsageError,
     KeyDisabledError,
     KeyStateError,
     KeyUnavailableError,
@@ -22,8 +25,8 @@ from hsmkms.errors import (
     NotFoundError,
 )
 from hsmkms.formats.blob import Suite, parse_blob, serialize_blob
-from hsmkms.model.identities import WouldBlockSignal
-from hsmkms.model.keys import Key, KeyState
+from hsmkms.model.identities import Call, WouldBlockSignal
+from hsmkms.model.keys import EncryptionAlgorithm, Key, KeyState
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.service.budget import FIRST_BLOCK
 from hsmkms.service.results import ReEncrypted
@@ -239,6 +242,86 @@ def test_a_rehearsal_without_ciphertext_asks_for_leave_and_state(
     for verb in verbs:
         with pytest.raises(error):
             verb()
+
+
+RSA = EncryptionAlgorithm.RSAES_OAEP_SHA_256
+
+
+def with_another_algorithm(region: RegionUnderTest, key_ref: str, blob: bytes) -> list[Callable[[], object]]:
+    """Each verb that takes an algorithm, asked for one that no symmetric key has."""
+    kms = region.kms
+
+    def re_encrypt(source: str | None, **algorithm: EncryptionAlgorithm) -> object:
+        return kms.re_encrypt(
+            call("ReEncrypt"),
+            blob,
+            source_key_ref=source,
+            source_context=CONTEXT,
+            destination_key_ref=key_ref,
+            destination_context={},
+            dry_run=False,
+            **algorithm,
+        )
+
+    def rehearse_re_encrypt(**algorithm: EncryptionAlgorithm) -> object:
+        kms.rehearse_re_encrypt(
+            call("ReEncrypt"), source_key_ref=key_ref, destination_key_ref=key_ref, **algorithm
+        )
+
+    return [
+        lambda: kms.encrypt(call(), key_ref, b"x", {}, algorithm=RSA, dry_run=False),
+        lambda: kms.decrypt(call(), b"offline", {}, key_ref=key_ref, algorithm=RSA, dry_run=False),
+        lambda: kms.rehearse_decrypt(call(), key_ref, algorithm=RSA),
+        lambda: re_encrypt(key_ref, source_algorithm=RSA),
+        lambda: re_encrypt(None, destination_algorithm=RSA),
+        lambda: rehearse_re_encrypt(source_algorithm=RSA),
+        lambda: rehearse_re_encrypt(destination_algorithm=RSA),
+    ]
+
+
+def test_an_algorithm_that_the_key_does_not_have_is_refused(region: RegionUnderTest, key: Key) -> None:
+    blob = encrypt(region, key)
+    verbs = with_another_algorithm(region, key.key_id, blob)
+    verbs.append(
+        lambda: region.kms.decrypt(call(), blob, CONTEXT, key_ref=None, algorithm=RSA, dry_run=False)
+    )
+    for verb in verbs:
+        with pytest.raises(InvalidKeyUsageError) as refusal:
+            verb()
+        assert str(refusal.value) == (
+            "Algorithm RSAES_OAEP_SHA_256 is incompatible with key spec SYMMETRIC_DEFAULT."
+        )
+
+
+def test_an_algorithm_is_judged_after_the_key_and_its_state(region: RegionUnderTest, key: Key) -> None:
+    blob = encrypt(region, key)
+    foreign = region.kms.key_arn(key).replace(key.account, OTHER_ACCOUNT)
+    for key_ref, error in ((ABSENT, NotFoundError), (foreign, AccessDeniedError)):
+        for verb in with_another_algorithm(region, key_ref, blob):
+            with pytest.raises(error):
+                verb()
+    region.kms.disable_key(call("DisableKey"), key.key_id)
+    for verb in with_another_algorithm(region, key.key_id, blob):
+        with pytest.raises(KeyDisabledError):
+            verb()
+
+
+def test_grant_tokens_are_judged_once_there_is_a_key(region: RegionUnderTest, key: Key) -> None:
+    blob = encrypt(region, key)
+
+    def granted() -> Call:
+        return replace(call(), grant_tokens=("token",))
+
+    kms = region.kms
+    for key_ref, error in ((key.key_id, InvalidGrantTokenError), (ABSENT, NotFoundError)):
+        with pytest.raises(error):
+            kms.encrypt(granted(), key_ref, b"x", {}, dry_run=False)
+    kms.create_alias(call(), "alias/app", key.key_id)
+    for alias, error in (("alias/app", InvalidGrantTokenError), ("alias/none", NotFoundError)):
+        with pytest.raises(error):
+            kms.describe_key(granted(), alias)
+    with pytest.raises(InvalidGrantTokenError):
+        kms.decrypt(granted(), blob, CONTEXT, key_ref=None, dry_run=False)
 
 
 @pytest.mark.parametrize("length", [1, 16, 24, 32, 1024])
