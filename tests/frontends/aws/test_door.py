@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
-import orjson
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from structlog.testing import capture_logs
 
-from hsmkms.authn import WireRequest, derive_signing_key
-from hsmkms.errors import RequestTimeoutError, UnrecognizedCredentialsError
+from hsmkms.authn import WireRequest
+from hsmkms.errors import RequestTimeoutError
 from hsmkms.frontends.aws.door import AwsDoor
 from hsmkms.frontends.aws.settings import AwsSettings
-from hsmkms.model.exchange import Reply
-from hsmkms.model.identities import AccessKey, AccessKeyStatus, Caller
+from hsmkms.model.identities import AccessKey, AccessKeyStatus
 from hsmkms.service.identities import Identities
 from hsmkms.store import SqliteDirectory, StoreSettings
+from tests.frontends.aws.client import ACCESS_KEY_ID, ROOT, answer, code, door_to, kms_request, signed
 from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest, build_region
-
-ACCESS_KEY_ID = "AKIAEXAMPLE000000001"
-SECRET = "secret"
-ROOT = f"arn:aws:iam::{ACCOUNT}:root"
-
-
-class OneAccessKey:
-    """The identities of a single principal."""
-
-    def signing_key(self, access_key_id: str, date: str, region: str, service: str) -> tuple[Caller, bytes]:
-        if access_key_id != ACCESS_KEY_ID:
-            raise UnrecognizedCredentialsError
-        return Caller(ACCOUNT, ROOT, ACCOUNT, access_key_id), derive_signing_key(
-            SECRET, date, region, service
-        )
 
 
 @pytest.fixture
@@ -48,40 +26,7 @@ def region(tmp_path: Path) -> RegionUnderTest:
 
 @pytest.fixture
 def door(region: RegionUnderTest) -> AwsDoor:
-    return AwsDoor(
-        {REGION: region.kms}, cast("Identities", OneAccessKey()), AwsSettings(), lambda: datetime.now(UTC)
-    )
-
-
-def signed(
-    body: bytes,
-    *,
-    service: str = "kms",
-    secret: str = SECRET,
-    region: str = REGION,
-    headers: Mapping[str, str] | None = None,
-) -> WireRequest:
-    request = AWSRequest(
-        "POST", "http://kms.test/", data=body, headers={"Host": "kms.test", **(headers or {})}
-    )
-    SigV4Auth(Credentials(ACCESS_KEY_ID, secret), service, region).add_auth(request)
-    received = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
-    return WireRequest("POST", b"/", b"", received, body)
-
-
-def kms_request(operation: str, body: bytes = b"{}") -> WireRequest:
-    return signed(body, headers={"X-Amz-Target": f"TrentService.{operation}"})
-
-
-def answer(door: AwsDoor, request: WireRequest) -> Reply:
-    reply = asyncio.run(door.answer(request, "10.0.0.9"))
-    names = [name for name, _ in reply.headers]
-    assert b"x-amzn-requestid" in names
-    return reply
-
-
-def code(reply: Reply) -> object:
-    return orjson.loads(reply.body)["__type"]
+    return door_to(region)
 
 
 def test_answers_and_records_who_from_where(door: AwsDoor, region: RegionUnderTest) -> None:

@@ -1,0 +1,143 @@
+"""What the trail promises, through the door: every operation's record, and no change without one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hsmkms.frontends.aws.answers import blob
+from hsmkms.frontends.aws.door import AwsDoor
+from hsmkms.frontends.aws.operations import OPERATIONS
+from hsmkms.model.keys import Key, KeyState
+from hsmkms.model.names import alias_arn
+from tests.frontends.aws.client import ask, door_to
+from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest, build_region, call
+
+OWN_ACCOUNT = "account boundary: the resource belongs to the caller's account"
+
+
+@dataclass
+class Stage:
+    """A region with an alias for the first of two keys, and something sealed under it."""
+
+    region: RegionUnderTest
+    door: AwsDoor
+    keys: Mapping[str, Key]
+    sealed: str
+
+    def filled_in(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        """Members of a request, with this stage's own values for the words of the tables below."""
+        words = {"<sealed>": self.sealed}
+        words |= {f"<{name}>": key.key_id for name, key in self.keys.items()}
+        return {
+            name: words.get(value, value) if isinstance(value, str) else value
+            for name, value in members.items()
+        }
+
+    def arns(self, names: Sequence[str], answer: Mapping[str, Any]) -> list[str]:
+        """The ARNs of keys and aliases by name; ``made`` is the key of this very answer."""
+        arns = {name: self.region.kms.key_arn(key) for name, key in self.keys.items()}
+        if "KeyMetadata" in answer:
+            arns["made"] = answer["KeyMetadata"]["Arn"]
+        return [arns[name] if name in arns else alias_arn(REGION, ACCOUNT, name) for name in names]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    region = build_region(tmp_path)
+    kms = region.kms
+    keys = {name: kms.create_key(call(), description="", tags=()) for name in ("key", "other")}
+    key_id = keys["key"].key_id
+    kms.create_alias(call(), "alias/app", key_id)
+    sealed = kms.encrypt(call(), key_id, b"plaintext", {}, dry_run=False)
+    return Stage(region, door_to(region), keys, blob(sealed.ciphertext_blob))
+
+
+READS, CHANGES = True, False
+MATERIAL = {"keyMaterialId": "key"}
+NEW_ALIAS = {"AliasName": "alias/new", "TargetKeyId": "<key>"}
+ROWS: list[tuple[str, Mapping[str, Any], bool, Sequence[str], Mapping[str, str]]] = [
+    ("CreateKey", {}, CHANGES, ["made"], {}),
+    ("DescribeKey", {"KeyId": "alias/app"}, READS, ["key"], {}),
+    ("ListKeys", {}, READS, [], {}),
+    ("EnableKey", {"KeyId": "<key>"}, CHANGES, ["key"], {}),
+    ("DisableKey", {"KeyId": "<key>"}, CHANGES, ["key"], {}),
+    ("UpdateKeyDescription", {"KeyId": "<key>", "Description": "d"}, CHANGES, ["key"], {}),
+    ("CreateAlias", NEW_ALIAS, CHANGES, ["alias/new", "key"], {}),
+    (
+        *("UpdateAlias", {"AliasName": "alias/app", "TargetKeyId": "<other>"}),
+        *(CHANGES, ["alias/app", "other", "key"], {}),
+    ),
+    ("DeleteAlias", {"AliasName": "alias/app"}, CHANGES, ["alias/app", "key"], {}),
+    ("ListAliases", {}, READS, [], {}),
+    ("ListAliases", {"KeyId": "<key>"}, READS, ["key"], {}),
+    ("TagResource", {"KeyId": "<key>", "Tags": [{"TagKey": "a", "TagValue": "b"}]}, CHANGES, ["key"], {}),
+    ("UntagResource", {"KeyId": "<key>", "TagKeys": ["a"]}, CHANGES, ["key"], {}),
+    ("ListResourceTags", {"KeyId": "<key>"}, READS, ["key"], {}),
+    ("Encrypt", {"KeyId": "<key>", "Plaintext": "AA=="}, READS, ["key"], MATERIAL),
+    ("Decrypt", {"CiphertextBlob": "<sealed>"}, READS, ["key"], MATERIAL),
+    ("Decrypt", {"CiphertextBlob": "<sealed>", "KeyId": "alias/app"}, READS, ["key"], MATERIAL),
+    (
+        *("ReEncrypt", {"CiphertextBlob": "<sealed>", "DestinationKeyId": "<other>"}),
+        *(READS, ["key", "other"], {"sourceKeyMaterialId": "key", "destinationKeyMaterialId": "other"}),
+    ),
+    ("GenerateDataKey", {"KeyId": "<key>", "KeySpec": "AES_256"}, READS, ["key"], MATERIAL),
+    ("GenerateDataKeyWithoutPlaintext", {"KeyId": "<key>", "NumberOfBytes": 8}, READS, ["key"], MATERIAL),
+    ("GenerateRandom", {"NumberOfBytes": 8}, READS, [], {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "read_only", "resources", "materials"),
+    [pytest.param(*row, id=f"{row[0]} {' '.join(row[1])}") for row in ROWS],
+)
+def test_a_record_says_what_was_done_to_which_keys(
+    *,
+    stage: Stage,
+    operation: str,
+    members: Mapping[str, Any],
+    read_only: bool,
+    resources: Sequence[str],
+    materials: Mapping[str, str],
+) -> None:
+    answer = ask(stage.door, operation, stage.filled_in(members))
+    (record,) = stage.region.trail.records
+    assert (record["eventName"], record.get("errorCode")) == (operation, None)
+    assert record["readOnly"] is read_only
+    recorded = record.get("resources", [])
+    assert recorded == [
+        {"accountId": ACCOUNT, "type": f"AWS::KMS::{'Alias' if ':alias/' in arn else 'Key'}", "ARN": arn}
+        for arn in stage.arns(resources, answer)
+    ]
+    material_ids = {
+        name: stage.region.kms.key_material_id(stage.keys[key]) for name, key in materials.items()
+    }
+    assert record["additionalEventData"] == {"decision": OWN_ACCOUNT, **material_ids}
+
+
+def test_every_operation_has_its_record_here() -> None:
+    assert {row[0] for row in ROWS} == set(OPERATIONS)
+
+
+@pytest.mark.parametrize(
+    ("operation", "members"),
+    [
+        pytest.param("CreateKey", {}, id="CreateKey"),
+        pytest.param("DisableKey", {"KeyId": "<key>"}, id="DisableKey"),
+        pytest.param("CreateAlias", NEW_ALIAS, id="CreateAlias"),
+    ],
+)
+def test_nothing_changes_while_the_trail_is_down(
+    stage: Stage, operation: str, members: Mapping[str, Any]
+) -> None:
+    stage.region.trail.is_broken = True
+    assert ask(stage.door, operation, stage.filled_in(members))["__type"] == "KMSInternalException"
+    kms = stage.region.kms
+    assert kms.describe_key(call(), stage.keys["key"].key_id).state is KeyState.ENABLED
+    aliases = kms.list_aliases(call(), key_ref=None, limit=10, marker=None).items
+    assert [alias.name for alias in aliases] == ["alias/app"]
+    assert len(stage.region.hsm.objects) == 2
