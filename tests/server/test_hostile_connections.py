@@ -151,13 +151,14 @@ def test_answers_a_head_request_without_a_body(server: DevServer) -> None:
         assert head.endswith(b"\r\n\r\n")
 
 
-def test_non_ascii_target_is_refused_and_nothing_is_logged(server: DevServer) -> None:
+def test_non_ascii_target_is_refused_and_logged_as_no_fault_of_ours(server: DevServer) -> None:
     logged = server.log_path.stat().st_size
     for target in (b"TrentService.Encr\xffypt", b"\xc3\xa9"):
         with Peer(address_of(server)) as peer:
             status, _, body = peer.ask(signed(server, target, {}))
             assert (status, b"Exception" in body) == (400, True), body
-    assert server.log_path.stat().st_size == logged
+    lines = server.log_path.read_bytes()[logged:].splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["authentication_refused"] * 2
 
 
 def test_continue_is_sent_for_a_body_that_will_be_read(server: DevServer, request_bytes: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from hsmkms.authn import WireRequest
-from hsmkms.errors import KmsError, MalformedHttpError
+from hsmkms.errors import AuthenticationError, KmsError, MalformedHttpError
 from hsmkms.frontends.aws import refusals, sts
 from hsmkms.frontends.aws.dispatch import perform
 from hsmkms.frontends.aws.entrance import authenticate
@@ -71,9 +71,11 @@ class AwsDoor:
             return self._answer_sts(request, peer, request_id, now)
         except KmsError as refusal:
             reply = self.refuse(request, refusal, request_id)
+            code = (refusals.code_of if speaks_kms else refusals.sts_code_of)(refusal)
             if reply.status >= 500:
-                code_of = refusals.code_of if speaks_kms else refusals.sts_code_of
-                self._incidents.note_fault(refusal, code_of(refusal), request_id, now)
+                self._incidents.note_fault(refusal, code, request_id, now)
+            elif isinstance(refusal, AuthenticationError):
+                self._incidents.note_stranger(request, peer, code, request_id, now)
             return reply
         except Exception:  # noqa: BLE001 - logged whole; the caller learns the request id alone
             _log.exception("internal_error", request_id=request_id)

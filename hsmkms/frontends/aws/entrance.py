@@ -13,7 +13,7 @@ from hsmkms.authn import (
     require_scope,
     require_signature,
 )
-from hsmkms.errors import UnrecognizedCredentialsError
+from hsmkms.errors import AuthenticationError, UnrecognizedCredentialsError
 from hsmkms.model.identities import Caller
 from hsmkms.model.names import Region
 from hsmkms.service.identities import Identities
@@ -42,3 +42,11 @@ def authenticate(
     caller, signing_key = identities.signing_key(claim.access_key_id, claim.date, claim.region, service)
     require_signature(request, claim, signing_key)
     return claim, caller
+
+
+def claimed_access_key_id(request: WireRequest) -> str | None:
+    """Whose signature a request claims to carry, proven or not; None when it claims nobody's in due form."""
+    try:
+        return read_claim(request).access_key_id
+    except AuthenticationError:
+        return None

@@ -1,6 +1,6 @@
-"""What the log says of refused requests: the faults that are ours, so that an operator learns of them.
+"""What the log says of refused requests: faults of ours, and callers who could not be told.
 
-The trail records calls for auditors; these lines are for whoever keeps the service running.
+The trail records known callers' calls for auditors; these lines are for whoever keeps the service running.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import Final
 
 import structlog
 
+from hsmkms.authn import WireRequest
 from hsmkms.errors import KmsError
+from hsmkms.frontends.aws.entrance import claimed_access_key_id
 
 LINES_PER_SECOND: Final = 10
 
@@ -22,10 +24,12 @@ class Incidents:
 
     def __init__(self) -> None:
         self._faults = _LineLimit("fault_answered")
+        self._strangers = _LineLimit("authentication_refused")
 
     def tell_left_out(self, now: datetime) -> None:
         """Say how many lines were left out before this second, if any were."""
         self._faults.tell_left_out(now)
+        self._strangers.tell_left_out(now)
 
     def note_fault(self, refusal: KmsError, code: str, request_id: str, now: datetime) -> None:
         """A request failed by no fault of the caller, who learns the request id and general words alone."""
@@ -36,6 +40,19 @@ class Incidents:
                 code=code,
                 reason=str(refusal),
                 cause=None if cause is None else repr(cause),
+                request_id=request_id,
+            )
+
+    def note_stranger(
+        self, request: WireRequest, peer: str, code: str, request_id: str, now: datetime
+    ) -> None:
+        """A request whose caller could not be told; of its signature, nothing but whose it claims to be."""
+        if self._strangers.admits(now):
+            _log.warning(
+                "authentication_refused",
+                code=code,
+                access_key_id=claimed_access_key_id(request),
+                peer=peer,
                 request_id=request_id,
             )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,12 +12,25 @@ from structlog.testing import capture_logs
 from hsmkms.authn import WireRequest
 from hsmkms.errors import RequestTimeoutError
 from hsmkms.frontends.aws.door import AwsDoor
+from hsmkms.frontends.aws.incidents import LINES_PER_SECOND
 from hsmkms.frontends.aws.settings import AwsSettings
 from hsmkms.model.identities import AccessKey, AccessKeyStatus
 from hsmkms.service.identities import Identities
 from hsmkms.store import SqliteDirectory, StoreSettings
-from tests.frontends.aws.client import ACCESS_KEY_ID, ROOT, answer, code, door_to, kms_request, signed
+from tests.frontends.aws.client import (
+    ACCESS_KEY_ID,
+    PEER,
+    ROOT,
+    OneAccessKey,
+    answer,
+    code,
+    door_to,
+    kms_request,
+    signed,
+)
 from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest, build_region
+
+LIST_KEYS = {"X-Amz-Target": "TrentService.ListKeys"}
 
 
 @pytest.fixture
@@ -55,12 +69,12 @@ def test_caller_identity(door: AwsDoor, region: RegionUnderTest) -> None:
             signed(b"{}", headers={"X-Amz-Target": "ListKeys"}), "UnknownOperationException", id="no service"
         ),
         pytest.param(
-            signed(b"{}", headers={"X-Amz-Target": "TrentService.ListKeys"}, secret="other"),
+            signed(b"{}", headers=LIST_KEYS, secret="other"),
             "InvalidSignatureException",
             id="wrong secret",
         ),
         pytest.param(
-            signed(b"{}", headers={"X-Amz-Target": "TrentService.ListKeys"}, region="us-east-1"),
+            signed(b"{}", headers=LIST_KEYS, region="us-east-1"),
             "InvalidSignatureException",
             id="another region",
         ),
@@ -134,6 +148,80 @@ def test_refusal_that_is_our_fault_is_logged_with_its_cause(tmp_path: Path, regi
     assert line["request_id"] == dict(reply.headers)[b"x-amzn-requestid"].decode()
     assert f"the secret of access key {ACCESS_KEY_ID} does not open" in line["reason"]
     assert line["cause"].startswith("SealedFormError(")
+
+
+@pytest.mark.parametrize(
+    ("request_", "refusal", "access_key_id"),
+    [
+        pytest.param(
+            signed(b"{}", headers=LIST_KEYS, access_key_id="AKIASTRANGER00000001"),
+            "UnrecognizedClientException",
+            "AKIASTRANGER00000001",
+            id="unknown access key",
+        ),
+        pytest.param(
+            signed(b"{}", headers=LIST_KEYS, secret="other"),
+            "InvalidSignatureException",
+            ACCESS_KEY_ID,
+            id="wrong secret",
+        ),
+        pytest.param(
+            signed(b"Action=GetCallerIdentity", service="sts", secret="other"),
+            "SignatureDoesNotMatch",
+            ACCESS_KEY_ID,
+            id="wrong secret, in the query protocol",
+        ),
+        pytest.param(
+            WireRequest("POST", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
+            "MissingAuthenticationTokenException",
+            None,
+            id="no signature",
+        ),
+        pytest.param(
+            WireRequest(
+                *("POST", b"/", b""),
+                {b"x-amz-target": b"x", b"authorization": b"AWS4-HMAC-SHA256 Credential=\n{secret"},
+                b"",
+            ),
+            "IncompleteSignatureException",
+            None,
+            id="malformed signature",
+        ),
+    ],
+)
+def test_refused_authentication_is_logged(
+    request_: WireRequest, refusal: str, access_key_id: str | None, door: AwsDoor, region: RegionUnderTest
+) -> None:
+    with capture_logs() as lines:
+        reply = answer(door, request_)
+    assert lines == [
+        {
+            "event": "authentication_refused",
+            "log_level": "warning",
+            "code": refusal,
+            "access_key_id": access_key_id,
+            "peer": PEER,
+            "request_id": dict(reply.headers)[b"x-amzn-requestid"].decode(),
+        }
+    ]
+    assert region.trail.records == []
+
+
+def test_a_flood_of_strangers_is_counted(region: RegionUnderTest) -> None:
+    moment = [datetime(2026, 11, 24, 12, 0, tzinfo=UTC)]
+    door = AwsDoor({REGION: region.kms}, cast("Identities", OneAccessKey()), AwsSettings(), lambda: moment[0])
+    stranger = WireRequest("POST", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}")
+    with capture_logs() as lines:
+        for _ in range(100):
+            answer(door, stranger)
+    assert len(lines) == LINES_PER_SECOND
+    moment[0] += timedelta(seconds=1)
+    with capture_logs() as lines:
+        door.refuse(None, RequestTimeoutError())
+        answer(door, WireRequest("PUT", b"/", b"", {}, b""))
+    (line,) = lines
+    assert (line["event"], line["of"]) == ("lines_left_out", "authentication_refused")
+    assert line["lines"] == 100 - LINES_PER_SECOND
 
 
 def test_refusal_that_is_the_callers_fault_is_not_logged(door: AwsDoor) -> None:
