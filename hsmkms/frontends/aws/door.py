@@ -17,7 +17,7 @@ from hsmkms.authn import WireRequest
 from hsmkms.errors import AuthenticationError, KmsError, MalformedHttpError
 from hsmkms.frontends.aws import refusals, sts
 from hsmkms.frontends.aws.dispatch import perform
-from hsmkms.frontends.aws.entrance import authenticate
+from hsmkms.frontends.aws.entrance import authenticate, claimed_service
 from hsmkms.frontends.aws.incidents import Incidents
 from hsmkms.frontends.aws.operations import find_operation
 from hsmkms.frontends.aws.settings import AwsSettings
@@ -38,6 +38,7 @@ _XML: Final = (b"content-type", b"text/xml")
 _UNCACHED: Final = (b"cache-control", b"no-cache, no-store, must-revalidate, private")
 _LONGEST_USER_AGENT: Final = 512
 _LONGEST_NAME: Final = 64
+_NAMELESS: Final = "Unknown"
 
 _log = structlog.get_logger(__name__)
 
@@ -62,7 +63,7 @@ class AwsDoor:
         """Answer one whole request; raises nothing."""
         request_id, now = random_uuid(), self._now()
         self._incidents.tell_left_out(now)
-        speaks_kms = _TARGET_HEADER in request.headers
+        speaks_kms = _speaks_kms(request)
         try:
             if request.method != "POST" or request.raw_path != b"/":
                 raise MalformedHttpError("This service answers POST / only.")
@@ -92,7 +93,7 @@ class AwsDoor:
         """
         request_id = request_id or random_uuid()
         closes = request is None
-        if request is None or _TARGET_HEADER in request.headers:
+        if request is None or _speaks_kms(request):
             status, body = refusals.kms_refusal(refusal)
             return Reply(status, body, _headers(_JSON, request_id), closes)
         status, body = refusals.sts_refusal(refusal, request_id)
@@ -103,8 +104,10 @@ class AwsDoor:
             request, service="kms", regions=self._regions, identities=self._identities, now=now
         )
         kms = self._regions[Region(claim.region)]
-        prefix, _, name = request.headers[_TARGET_HEADER].decode("latin-1").partition(".")
-        call = _call(kms, caller, _KMS_SOURCE, name[:_LONGEST_NAME], request, peer, request_id, now)
+        prefix, _, name = request.headers.get(_TARGET_HEADER, b"").decode("latin-1").partition(".")
+        call = _call(
+            kms, caller, _KMS_SOURCE, name[:_LONGEST_NAME] or _NAMELESS, request, peer, request_id, now
+        )
         try:
             operation = find_operation(name if prefix == _TARGET_PREFIX else "")
             call.read_only = operation.read_only
@@ -123,7 +126,7 @@ class AwsDoor:
             request, service="sts", regions=self._regions, identities=self._identities, now=now
         )
         kms = self._regions[Region(claim.region)]
-        call = _call(kms, caller, _STS_SOURCE, "Unknown", request, peer, request_id, now)
+        call = _call(kms, caller, _STS_SOURCE, _NAMELESS, request, peer, request_id, now)
         try:
             call.operation = sts.read_action(request.body)
         except KmsError as refusal:
@@ -159,6 +162,11 @@ def _call(
         resources=[],
         additional={},
     )
+
+
+def _speaks_kms(request: WireRequest) -> bool:
+    """Whether a request is of the KMS protocol: by its target, or without one by what it is signed for."""
+    return _TARGET_HEADER in request.headers or claimed_service(request) == "kms"
 
 
 def _headers(content_type: tuple[bytes, bytes], request_id: str) -> list[tuple[bytes, bytes]]:

@@ -46,7 +46,18 @@ def authenticate(
 
 def claimed_access_key_id(request: WireRequest) -> str | None:
     """Whose signature a request claims to carry, proven or not; None when it claims nobody's in due form."""
+    claim = _claim(request)
+    return None if claim is None else claim.access_key_id
+
+
+def claimed_service(request: WireRequest) -> str | None:
+    """The AWS service that a request claims to be signed for, proven or not."""
+    claim = _claim(request)
+    return None if claim is None else claim.service
+
+
+def _claim(request: WireRequest) -> SignatureClaim | None:
     try:
-        return read_claim(request).access_key_id
+        return read_claim(request)
     except AuthenticationError:
         return None

@@ -68,6 +68,10 @@ def test_caller_identity(door: AwsDoor, region: RegionUnderTest) -> None:
         pytest.param(
             signed(b"{}", headers={"X-Amz-Target": "ListKeys"}), "UnknownOperationException", id="no service"
         ),
+        pytest.param(signed(b"{}"), "UnknownOperationException", id="no target"),
+        pytest.param(
+            signed(b"{}", secret="other"), "InvalidSignatureException", id="no target and a wrong secret"
+        ),
         pytest.param(
             signed(b"{}", headers=LIST_KEYS, secret="other"),
             "InvalidSignatureException",
@@ -110,6 +114,12 @@ def test_request_that_does_not_parse_is_recorded(door: AwsDoor, region: RegionUn
     assert code(answer(door, kms_request("Encrypt", b"{"))) == "SerializationException"
     (record,) = region.trail.records
     assert (record["eventName"], record["errorCode"]) == ("Encrypt", "SerializationException")
+
+
+def test_operation_without_a_name_is_recorded_as_unknown(door: AwsDoor, region: RegionUnderTest) -> None:
+    for request in (signed(b"{}"), signed(b"{}", headers={"X-Amz-Target": "TrentService."})):
+        answer(door, request)
+    assert [record["eventName"] for record in region.trail.records] == ["Unknown", "Unknown"]
 
 
 def test_fault_of_ours_shows_a_request_id_and_no_reason(
