@@ -16,6 +16,7 @@ Result = TypeVar("Result")
 
 EVENT_VERSION: Final = "1.11"
 _FAULT_CODE: Final = "InternalFailure"
+_LONGEST_MESSAGE: Final = 1024
 
 
 def audited(
@@ -52,7 +53,8 @@ def audited(
 
 def record_refusal(trail: Trail, call: Call, refusal: KmsError, code_of: Callable[[KmsError], str]) -> None:
     """Leave the record of a call that was refused."""
-    trail.write(_record(call) | {"errorCode": code_of(refusal), "errorMessage": str(refusal)})
+    message = str(refusal)[:_LONGEST_MESSAGE]
+    trail.write(_record(call) | {"errorCode": code_of(refusal), "errorMessage": message})
 
 
 def _record(call: Call) -> dict[str, object]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sized
+from typing import Any, Final
 
 import orjson
 import pydantic
@@ -12,6 +13,11 @@ from hsmkms.errors import KmsError, MalformedRequestError
 from hsmkms.frontends.aws.operations import Operation
 from hsmkms.frontends.aws.requests import WireModel
 from hsmkms.frontends.aws.structures import Structure, members_of, refused
+
+RECORDED_MEMBER_BYTES: Final = 16 * 1024
+"""A longer member is left out of its record, which one caller could make as large as the largest body."""
+
+_WIDEST_CHARACTER_BYTES: Final = 6  # a control character as \u001f
 
 
 def read_request(operation: Operation, body: bytes) -> Any:
@@ -35,13 +41,36 @@ def render_answer(members: dict[str, object]) -> bytes:
 
 
 def recorded_parameters(operation: Operation, request: WireModel) -> dict[str, object]:
-    """The members that were given and may stand in the audit record, in CloudTrail's spelling."""
+    """The members that were given and may stand in the audit record, in CloudTrail's spelling.
+
+    In place of one that is too long stands how much was left out.
+    """
     recorded: dict[str, object] = {}
     for path_name, name in operation.recorded.items():
         value = getattr(request, name)
         if value is not None:
-            recorded[path_name] = value if isinstance(value, str) else _recordable(value)
+            recorded[path_name] = value if _surely_fits(value) else _bounded(value)
     return recorded
+
+
+def _surely_fits(value: object) -> bool:
+    """Whether a value is short enough to need no measuring, as nearly all are."""
+    if isinstance(value, str):
+        characters = len(value)
+    elif isinstance(value, dict):
+        # For each pair one more, which stands for its quotes, colon and comma.
+        characters = sum([len(name) + len(text) + 1 for name, text in value.items()])
+    else:
+        return isinstance(value, int)
+    return characters * _WIDEST_CHARACTER_BYTES < RECORDED_MEMBER_BYTES
+
+
+def _bounded(value: Sized) -> object:
+    recordable = _recordable(value)
+    size = len(orjson.dumps(recordable))
+    if size <= RECORDED_MEMBER_BYTES:
+        return recordable
+    return {"omitted": True, "originalBytes": size, "originalLength": len(value)}
 
 
 def _recordable(value: object) -> object:

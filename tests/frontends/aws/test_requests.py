@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import pydantic
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from hsmkms.frontends.aws.operations import OPERATIONS
 from hsmkms.frontends.aws.requests import WireModel
 from hsmkms.frontends.aws.shapes import Text
 from hsmkms.frontends.aws.structures import MOST_EXPLAINED_ELEMENTS, ListOf, members_of, refused
-from hsmkms.frontends.aws.wire import read_request, recorded_parameters
+from hsmkms.frontends.aws.wire import RECORDED_MEMBER_BYTES, read_request, recorded_parameters
 
 KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 NULL = "failed to satisfy constraint: Member must not be null"
@@ -699,6 +700,66 @@ def test_a_member_without_a_shape_is_a_mistake_of_ours() -> None:
 )
 def test_records(name: str, body: Any, recorded: dict[str, object]) -> None:
     assert recorded_parameters(OPERATIONS[name], read(name, body)) == recorded
+
+
+LIMIT = RECORDED_MEMBER_BYTES
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "recorded"),
+    [
+        pytest.param(
+            "CreateKey",
+            {"Description": "\x01" * 8192},
+            {"description": {"omitted": True, "originalBytes": 8192 * 6 + 2, "originalLength": 8192}},
+            id="control characters",
+        ),
+        pytest.param(
+            "CreateKey", {"Description": "d" * 8192}, {"description": "d" * 8192}, id="as long, not as wide"
+        ),
+        pytest.param(
+            "Decrypt",
+            {"CiphertextBlob": "AA==", "EncryptionContext": {"k": "v" * (LIMIT - len('{"k":""}'))}},
+            {"encryptionContext": {"k": "v" * (LIMIT - len('{"k":""}'))}},
+            id="a context that just fits",
+        ),
+        pytest.param(
+            "Decrypt",
+            {"CiphertextBlob": "AA==", "EncryptionContext": {"k": "v" * (LIMIT - len('{"k":"'))}},
+            {"encryptionContext": {"omitted": True, "originalBytes": LIMIT + 2, "originalLength": 1}},
+            id="a context that does not",
+        ),
+        pytest.param(
+            "Decrypt",
+            {"CiphertextBlob": "AA==", "EncryptionContext": dict.fromkeys(map(str, range(50_000)), "")},
+            {"encryptionContext": {"omitted": True, "originalBytes": 538_891, "originalLength": 50_000}},
+            id="many pairs",
+        ),
+        pytest.param(
+            "UntagResource",
+            {"KeyId": KEY, "TagKeys": ["k"] * 9_000},
+            {"keyId": KEY, "tagKeys": {"omitted": True, "originalBytes": 36_001, "originalLength": 9_000}},
+            id="many tag keys",
+        ),
+        pytest.param(
+            "TagResource",
+            {"KeyId": KEY, "Tags": [{"TagKey": "k", "TagValue": ""}] * 9_000},
+            {"keyId": KEY, "tags": {"omitted": True, "originalBytes": 261_001, "originalLength": 9_000}},
+            id="many tags",
+        ),
+    ],
+)
+def test_a_record_holds_so_much_of_a_member(name: str, members: Any, recorded: dict[str, object]) -> None:
+    assert recorded_parameters(OPERATIONS[name], read(name, members)) == recorded
+
+
+@given(st.data(), st.sampled_from(["Description", "Tags"]))
+def test_no_member_of_a_record_is_longer_than_that(data: st.DataObject, name: str) -> None:
+    text = st.text(max_size=200).map(lambda part: part * data.draw(st.integers(1, 40)))
+    tag = st.fixed_dictionaries({"TagKey": st.text(min_size=1, max_size=128), "TagValue": st.just("é" * 256)})
+    value = data.draw(text if name == "Description" else st.lists(tag).map(lambda tags: tags * 40))
+    for recorded in recorded_parameters(OPERATIONS["CreateKey"], read("CreateKey", {name: value})).values():
+        assert len(orjson.dumps(recorded)) <= LIMIT
 
 
 SECRET_MEMBERS = {"plaintext", "ciphertextBlob", "grantTokens", "recipient"}

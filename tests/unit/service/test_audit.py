@@ -123,6 +123,12 @@ def test_refusal_before_a_verb_began(trail: ListTrail) -> None:
     assert only(trail)["errorMessage"] == "gone"
 
 
+def test_a_long_message_is_cut(trail: ListTrail) -> None:
+    """A message may repeat what the caller sent."""
+    record_refusal(trail, call("Encrypt"), NotFoundError("x" * 2048), code_of)
+    assert only(trail)["errorMessage"] == "x" * 1024
+
+
 def test_every_record_has_an_id_of_its_own(trail: ListTrail) -> None:
     for _ in range(3):
         audited(trail, call(), lambda: None, code_of)
