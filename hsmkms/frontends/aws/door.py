@@ -19,7 +19,7 @@ from hsmkms.frontends.aws import refusals, sts
 from hsmkms.frontends.aws.dispatch import perform
 from hsmkms.frontends.aws.entrance import authenticate, claimed_service
 from hsmkms.frontends.aws.incidents import Incidents
-from hsmkms.frontends.aws.operations import find_operation
+from hsmkms.frontends.aws.operations import find_operation, is_read_only
 from hsmkms.frontends.aws.settings import AwsSettings
 from hsmkms.frontends.aws.wire import read_request, recorded_parameters, render_answer
 from hsmkms.model.exchange import Reply
@@ -108,9 +108,10 @@ class AwsDoor:
         call = _call(
             kms, caller, _KMS_SOURCE, name[:_LONGEST_NAME] or _NAMELESS, request, peer, request_id, now
         )
+        asked = name if prefix == _TARGET_PREFIX else ""
+        call.read_only = is_read_only(asked)
         try:
-            operation = find_operation(name if prefix == _TARGET_PREFIX else "")
-            call.read_only = operation.read_only
+            operation = find_operation(asked)
             model = read_request(operation, request.body)
         except KmsError as refusal:
             kms.record_refusal(call, refusal, refusals.code_of)

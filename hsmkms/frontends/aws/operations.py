@@ -68,6 +68,12 @@ def find_operation(name: str) -> Operation:
     raise UnknownOperationError
 
 
+def is_read_only(name: str) -> bool:
+    """What a record says of an operation that was asked, whether it is built, not built or unknown."""
+    operation = OPERATIONS.get(name)
+    return operation.read_only if operation is not None else name not in _UNBUILT_CHANGES
+
+
 def _reads(name: str, request: type[wire.WireModel], act: Act, need: Need, *recorded: str) -> Operation:
     spelling = {member.path_name: member.name for member in members_of(request)}
     names = {path_name: spelling[path_name] for path_name in recorded}
@@ -177,19 +183,28 @@ _ROWS: Final = (
 
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType({row.name: row for row in _ROWS})
 
-UNBUILT: Final = frozenset(
+_UNBUILT_CHANGES: Final = frozenset(
     {
         *("CancelKeyDeletion", "ScheduleKeyDeletion"),
         *("ConnectCustomKeyStore", "CreateCustomKeyStore", "DeleteCustomKeyStore"),
-        *("DescribeCustomKeyStores", "DisconnectCustomKeyStore", "UpdateCustomKeyStore"),
-        *("CreateGrant", "ListGrants", "ListRetirableGrants", "RetireGrant", "RevokeGrant"),
-        *("DeleteImportedKeyMaterial", "GetParametersForImport", "ImportKeyMaterial"),
-        *("Decapsulate", "DeriveSharedSecret", "Encapsulate", "GetPublicKey", "Sign", "Verify"),
-        *("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"),
-        *("GenerateMac", "VerifyMac"),
-        *("DisableKeyRotation", "EnableKeyRotation", "GetKeyRotationStatus"),
-        *("ListKeyRotations", "RotateKeyOnDemand"),
-        *("GetKeyLastUsage", "GetKeyPolicy", "ListKeyPolicies", "PutKeyPolicy"),
+        *("DisconnectCustomKeyStore", "UpdateCustomKeyStore"),
+        *("CreateGrant", "RetireGrant", "RevokeGrant"),
+        *("DeleteImportedKeyMaterial", "ImportKeyMaterial"),
+        *("DisableKeyRotation", "EnableKeyRotation", "RotateKeyOnDemand"),
+        "PutKeyPolicy",
         *("ReplicateKey", "UpdatePrimaryRegion"),
     }
 )
+_UNBUILT_READS: Final = frozenset(
+    {
+        "DescribeCustomKeyStores",
+        *("ListGrants", "ListRetirableGrants"),
+        "GetParametersForImport",
+        *("Decapsulate", "DeriveSharedSecret", "Encapsulate", "GetPublicKey", "Sign", "Verify"),
+        *("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"),
+        *("GenerateMac", "VerifyMac"),
+        *("GetKeyRotationStatus", "ListKeyRotations"),
+        *("GetKeyLastUsage", "GetKeyPolicy", "ListKeyPolicies"),
+    }
+)
+UNBUILT: Final = _UNBUILT_CHANGES | _UNBUILT_READS

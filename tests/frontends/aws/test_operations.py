@@ -29,7 +29,7 @@ from hsmkms.errors import (
     ValidationError,
 )
 from hsmkms.frontends.aws.answers import SYMMETRIC_DEFAULT
-from hsmkms.frontends.aws.operations import OPERATIONS, UNBUILT, Need, find_operation
+from hsmkms.frontends.aws.operations import OPERATIONS, UNBUILT, Need, find_operation, is_read_only
 from hsmkms.frontends.aws.requests import WireModel
 from hsmkms.frontends.aws.shapes import Blob, Choice, Flag, Number, Text
 from hsmkms.frontends.aws.structures import ListOf, Structure, TextMap, members_of
@@ -712,8 +712,17 @@ def test_what_operations_wait_for(need: Need, names: set[str]) -> None:
     assert {name for name, row in OPERATIONS.items() if row.need is need} == names
 
 
-def test_what_changes() -> None:
-    assert {name for name, row in OPERATIONS.items() if not row.read_only} == {
-        *("CreateKey", "EnableKey", "DisableKey", "UpdateKeyDescription"),
-        *("CreateAlias", "UpdateAlias", "DeleteAlias", "TagResource", "UntagResource"),
-    }
+READERS = ("Describe", "Get", "List")
+CRYPTOGRAPHERS = (
+    *("Encrypt", "Decrypt", "ReEncrypt", "Generate", "Sign", "Verify"),
+    *("DeriveSharedSecret", "Encapsulate", "Decapsulate"),
+)
+
+
+def test_what_changes(service_model: ServiceModel) -> None:
+    """All that AWS has but what reads and what uses a key, be it built or not."""
+    names = {*service_model.operation_names}
+    changes = {name for name in names if not name.startswith((*READERS, *CRYPTOGRAPHERS))}
+    assert {name for name in names if not is_read_only(name)} == changes
+    assert {name for name, row in OPERATIONS.items() if row.changes} == changes - UNBUILT
+    assert is_read_only("NoSuchOperation")

@@ -124,6 +124,25 @@ def test_every_operation_has_its_record_here() -> None:
 
 
 @pytest.mark.parametrize(
+    ("operation", "read_only"),
+    [
+        pytest.param("DisableKey", CHANGES, id="a change that lacks a member"),
+        pytest.param("Encrypt", READS, id="a use that lacks a member"),
+        pytest.param("ScheduleKeyDeletion", CHANGES, id="a change that is not built"),
+        pytest.param("GetKeyPolicy", READS, id="a read that is not built"),
+        pytest.param("EncryptAll", READS, id="unknown"),
+    ],
+)
+def test_a_refusal_before_the_verb_says_whether_it_would_have_changed_something(
+    stage: Stage, operation: str, read_only: bool
+) -> None:
+    refusal = ask(stage.door, operation, {})["__type"]
+    (record,) = stage.region.trail.records
+    assert (record["eventName"], record["errorCode"]) == (operation, refusal)
+    assert record["readOnly"] is read_only
+
+
+@pytest.mark.parametrize(
     ("operation", "members"),
     [
         pytest.param("CreateKey", {}, id="CreateKey"),
