@@ -23,6 +23,9 @@ MaterialId = NewType("MaterialId", bytes)
 ACCOUNT_ID_PATTERN: Final = re.compile(r"[0-9]{12}")
 REGION_PATTERN: Final = re.compile(r"(?:[a-z]{1,16}-){2,3}[0-9]{1,2}")
 KEY_ID_PATTERN: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+AWS_KEY_ID_PATTERN: Final = re.compile(rf"{KEY_ID_PATTERN.pattern}|mrk-[0-9a-f]{{32}}")
+"""What AWS's key ids look like: the second form is a multi-Region key's, and this service makes none yet."""
+
 ALIAS_PREFIX: Final = "alias/"
 
 

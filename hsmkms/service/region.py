@@ -19,7 +19,7 @@ from hsmkms.model.identities import Call
 from hsmkms.model.keys import Key, KeyState, KeyVersion
 from hsmkms.model.names import (
     ALIAS_PREFIX,
-    KEY_ID_PATTERN,
+    AWS_KEY_ID_PATTERN,
     AccountId,
     KeyId,
     Region,
@@ -155,10 +155,11 @@ class RegionRoom:
         arn = key_arn(self.region, account, KeyId(key_id))
         # Leave is asked before the look: in another account, what exists and what does not look the same.
         self.require_allowed(call, action, account, arn)
-        if KEY_ID_PATTERN.fullmatch(key_id.lower()) is None:
-            raise NotFoundError(f"Invalid keyId '{key_id}'")
         key = self.keys.snapshot().keys.get(KeyId(key_id))
         if key is None or key.account != account:
+            # An id has one spelling: in capitals it is no key's.
+            if AWS_KEY_ID_PATTERN.fullmatch(key_id) is None:
+                raise NotFoundError(f"Invalid keyId '{key_id}'")
             raise NotFoundError(f"Key '{arn}' does not exist")
         call.resources.append(arn)
         self.require_known_grant_tokens(call)

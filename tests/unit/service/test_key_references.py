@@ -11,6 +11,7 @@ from hsmkms.model.keys import Key
 from tests.unit.service.region import ACCOUNT, OTHER_ACCOUNT, REGION, RegionUnderTest, call
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
+ABSENT_REPLICA = "mrk-" + "0" * 32
 PREFIX = f"arn:aws:kms:{REGION}:{ACCOUNT}"
 
 
@@ -32,6 +33,15 @@ def test_id_arn_alias_and_alias_arn_name_the_same_key(region: RegionUnderTest, k
     [
         pytest.param("nonsense", NotFoundError, "Invalid keyId 'nonsense'", id="no id at all"),
         pytest.param(ABSENT, NotFoundError, f"Key '{PREFIX}:key/{ABSENT}' does not exist", id="absent id"),
+        pytest.param(
+            ABSENT_REPLICA,
+            NotFoundError,
+            f"Key '{PREFIX}:key/{ABSENT_REPLICA}' does not exist",
+            id="absent multi-Region id",
+        ),
+        pytest.param(
+            ABSENT_REPLICA + "0", NotFoundError, f"Invalid keyId '{ABSENT_REPLICA}0'", id="a digit too many"
+        ),
         pytest.param(
             f"{PREFIX}:key/{ABSENT}",
             NotFoundError,
@@ -58,6 +68,11 @@ def test_refuses_what_names_no_key_here(
     with pytest.raises(error) as refusal:
         region.kms.describe_key(call("DescribeKey"), key_ref)
     assert str(refusal.value) == message
+
+
+def test_a_key_id_has_one_spelling(region: RegionUnderTest, key: Key) -> None:
+    with pytest.raises(NotFoundError, match=rf"^Invalid keyId '{key.key_id.upper()}'$"):
+        region.kms.describe_key(call("DescribeKey"), key.key_id.upper())
 
 
 def test_another_account_learns_nothing(region: RegionUnderTest, key: Key, alias: str) -> None:
