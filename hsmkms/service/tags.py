@@ -36,7 +36,7 @@ class TagVerbs(RegionRoom):
         """Take tags off a key; one that is not there is no error."""
         key_id = self.resolve_without_alias(call, Action.UNTAG_RESOURCE, key_ref).key_id
         if any(tag_key.lower().startswith(_RESERVED_PREFIX) for tag_key in tag_keys):
-            raise TagError(f"Tags that begin with {_RESERVED_PREFIX} are reserved")
+            raise TagError(f"Tags beginning with {_RESERVED_PREFIX} are reserved")
         with self.keys.change() as change:
             self.require_changeable(self.require_present(change, key_id))
             change.remove_tags(key_id, tag_keys)
@@ -65,4 +65,4 @@ def _require_well_formed(tags: Sequence[Tag]) -> None:
     if len(set(tag_keys)) != len(tag_keys):
         raise TagError("Duplicate tag keys")
     if any(tag_key.lower().startswith(_RESERVED_PREFIX) for tag_key in tag_keys):
-        raise TagError(f"Tags that begin with {_RESERVED_PREFIX} are reserved")
+        raise TagError(f"Tags beginning with {_RESERVED_PREFIX} are reserved")

@@ -42,11 +42,13 @@ _ASCII: Final = Spelling(r"^\p{ASCII}+$", r"[\x00-\x7f]+")
 _ALIAS: Final = Spelling("^[a-zA-Z0-9:/_-]+$", "[a-zA-Z0-9:/_-]+")
 _LATIN_1: Final = Spelling(r"[\u0020-\u00FF]*", "[ -\u00ff]*")
 _POLICY: Final = Spelling(r"[\u0009\u000A\u000D\u0020-\u00FF]+", "[\t\n\r -\u00ff]+")
+# What is stored: AWS has no pattern there, but not every database can hold a NUL, and no text needs one.
+_NO_NUL: Final = Spelling(r"[^\u0000]*", r"[^\x00]*")
 _XKS_KEY: Final = Spelling("^[a-zA-Z0-9-_.]+$", "[a-zA-Z0-9_.-]+")
 
 KeyReference: TypeAlias = Annotated[str, Text(1, 2048, _ASCII)]
 AliasName: TypeAlias = Annotated[str, Text(1, 256, _ALIAS)]
-Description: TypeAlias = Annotated[str, Text(0, 8192)]
+Description: TypeAlias = Annotated[str, Text(0, 8192, _NO_NUL)]
 Policy: TypeAlias = Annotated[str, Text(1, 131072, _POLICY)]
 Limit: TypeAlias = Annotated[int, Number(1, 1000)]
 Marker: TypeAlias = Annotated[str, Text(1, 1024, _LATIN_1)]
@@ -61,7 +63,7 @@ CustomKeyStoreId: TypeAlias = Annotated[str, Text(1, 64)]
 GrantTokens: TypeAlias = Annotated[tuple[str, ...], ListOf(Text(1, 8192, secret=True), 0, 10)]
 DryRunModifiers: TypeAlias = Annotated[tuple[str, ...], ListOf(Choice(("IGNORE_CIPHERTEXT",)))]
 ResourceOwners: TypeAlias = Annotated[tuple[str, ...], ListOf(Choice(_RESOURCE_OWNERS), 1, 2)]
-TagKeys: TypeAlias = Annotated[tuple[str, ...], ListOf(Text(1, 128))]
+TagKeys: TypeAlias = Annotated[tuple[str, ...], ListOf(Text(1, 128, _NO_NUL))]
 
 
 class WireModel(BaseModel):
@@ -79,8 +81,8 @@ class WireModel(BaseModel):
 class WireTag(WireModel):
     """A tag."""
 
-    tag_key: Annotated[str, Text(1, 128)]
-    tag_value: Annotated[str, Text(0, 256)]
+    tag_key: Annotated[str, Text(1, 128, _NO_NUL)]
+    tag_value: Annotated[str, Text(0, 256, _NO_NUL)]
 
 
 class RecipientInfo(WireModel):

@@ -63,6 +63,9 @@ def b64(content: bytes) -> str:
             {"description": "\U0001f511" * 8192},
             id="code points",
         ),
+        pytest.param(
+            "CreateKey", {"Description": "\x01\n\u2028"}, {"description": "\x01\n\u2028"}, id="line breaks"
+        ),
         pytest.param("CreateKey", {"Tags": []}, {"tags": ()}, id="no tags"),
         pytest.param("CreateKey", {"MultiRegion": False}, {"multi_region": False}, id="false"),
         pytest.param(
@@ -378,6 +381,23 @@ def at(path: str, words: str, value: str = "") -> str:
                 at("description", "Member must have length less than or equal to 8192", f"'{'d' * 256}...'"),
             ),
             id="description too long",
+        ),
+        *(
+            pytest.param(
+                name,
+                {"KeyId": KEY, **members},
+                one(
+                    at(path, r"Member must satisfy regular expression pattern: [^\u0000]*", "'a\0b'"),
+                ),
+                id=f"NUL in {path}",
+            )
+            for name, members, path in (
+                ("UpdateKeyDescription", {"Description": "a\0b"}, "description"),
+                ("CreateKey", {"Description": "a\0b"}, "description"),
+                ("TagResource", {"Tags": [{"TagKey": "a\0b", "TagValue": ""}]}, "tags.1.member.tagKey"),
+                ("TagResource", {"Tags": [{"TagKey": "a", "TagValue": "a\0b"}]}, "tags.1.member.tagValue"),
+                ("UntagResource", {"TagKeys": ["a\0b"]}, "tagKeys.1.member"),
+            )
         ),
         pytest.param(
             "CreateKey",
@@ -755,8 +775,11 @@ def test_a_record_holds_so_much_of_a_member(name: str, members: Any, recorded: d
 
 @given(st.data(), st.sampled_from(["Description", "Tags"]))
 def test_no_member_of_a_record_is_longer_than_that(data: st.DataObject, name: str) -> None:
-    text = st.text(max_size=200).map(lambda part: part * data.draw(st.integers(1, 40)))
-    tag = st.fixed_dictionaries({"TagKey": st.text(min_size=1, max_size=128), "TagValue": st.just("é" * 256)})
+    storable = st.characters(min_codepoint=1, codec="utf-8")
+    text = st.text(storable, max_size=200).map(lambda part: part * data.draw(st.integers(1, 40)))
+    tag = st.fixed_dictionaries(
+        {"TagKey": st.text(storable, min_size=1, max_size=128), "TagValue": st.just("é" * 256)}
+    )
     value = data.draw(text if name == "Description" else st.lists(tag).map(lambda tags: tags * 40))
     for recorded in recorded_parameters(OPERATIONS["CreateKey"], read("CreateKey", {name: value})).values():
         assert len(orjson.dumps(recorded)) <= LIMIT

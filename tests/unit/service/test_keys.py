@@ -261,22 +261,25 @@ def test_a_key_has_at_most_50_tags(region: RegionUnderTest, key: Key) -> None:
         region.kms.create_key(call(), description="", tags=[*tags, Tag("more", "")])
 
 
+RESERVED = "Tags beginning with aws: are reserved"
+
+
 @pytest.mark.parametrize(
-    "tags",
+    ("tags", "words"),
     [
-        pytest.param([Tag("a", "1"), Tag("a", "2")], id="twice"),
-        pytest.param([Tag("aws:a", "1")], id="reserved"),
-        pytest.param([Tag("AWS:a", "1")], id="reserved, in capitals"),
+        pytest.param([Tag("a", "1"), Tag("a", "2")], "Duplicate tag keys", id="twice"),
+        pytest.param([Tag("aws:a", "1")], RESERVED, id="reserved"),
+        pytest.param([Tag("AWS:a", "1")], RESERVED, id="reserved, in capitals"),
     ],
 )
-def test_tags_that_may_not_be(region: RegionUnderTest, key: Key, tags: list[Tag]) -> None:
-    with pytest.raises(TagError):
+def test_tags_that_may_not_be(region: RegionUnderTest, key: Key, tags: list[Tag], words: str) -> None:
+    with pytest.raises(TagError, match=f"^{words}$"):
         region.kms.tag_resource(call(), key.key_id, tags)
-    with pytest.raises(TagError):
+    with pytest.raises(TagError, match=f"^{words}$"):
         region.kms.create_key(call(), description="", tags=tags)
     assert len(region.hsm.objects) == 1
 
 
 def test_reserved_tags_cannot_be_removed(region: RegionUnderTest, key: Key) -> None:
-    with pytest.raises(TagError):
+    with pytest.raises(TagError, match=f"^{RESERVED}$"):
         region.kms.untag_resource(call(), key.key_id, ["aws:a"])
