@@ -1,7 +1,7 @@
 """The AWS skin: the KMS JSON protocol, and the one STS verb that every AWS tool asks.
 
 From the outside in: ``door`` (who is it, may it start now), ``wire`` (bytes to a request), ``operations``
-(the table of verbs), ``actions`` (one service call each), ``answers`` (results to members), ``refusals``
-(errors to AWS's names). ``requests`` holds the request models, made of ``shapes`` and ``structures``; ``sts``
-speaks the query protocol.
+(the table of verbs), ``actions`` (one service call each), ``options`` (what of a request is not to be had),
+``answers`` (results to members), ``refusals`` (errors to AWS's names). ``requests`` holds the request models,
+made of ``shapes`` and ``structures``; ``sts`` speaks the query protocol; ``incidents`` writes the log.
 """

@@ -1,20 +1,17 @@
 """What each operation does: refuse the options that are not built, make one service call, spell the answer.
 
-An option that this service does not have is refused by name and never ignored: a caller who asks for a key
-policy and gets a key without one has lost something without learning of it.
+What is refused here is refused before the key is looked up: see ``options``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from hsmkms.errors import (
-    UnsupportedOperationError,
-    ValidationError,
-)
+from hsmkms.errors import ValidationError
 from hsmkms.frontends.aws import answers
 from hsmkms.frontends.aws import requests as wire
 from hsmkms.frontends.aws.answers import SYMMETRIC_DEFAULT, blob, key_metadata, list_members
+from hsmkms.frontends.aws.options import refuse_key_options, refuse_recipient, unsupported
 from hsmkms.frontends.aws.structures import refused_without
 from hsmkms.model.identities import Call
 from hsmkms.model.keys import EncryptionAlgorithm, Tag
@@ -34,7 +31,7 @@ _LENGTH_OF_SPEC: Final = {"AES_128": 16, "AES_256": 32}
 
 def create_key(kms: Kms, call: Call, request: wire.CreateKeyRequest) -> Members:
     """CreateKey."""
-    _refuse_key_options(request)
+    refuse_key_options(request)
     key = kms.create_key(call, description=request.description or "", tags=_tags(request.tags or ()))
     return {"KeyMetadata": key_metadata(kms.region, key, kms.key_material_id(key))}
 
@@ -50,7 +47,7 @@ def list_keys(kms: Kms, call: Call, request: wire.ListKeysRequest) -> Members:
     """ListKeys."""
     for owner in request.resource_owners or ():
         if owner != "SELF":
-            raise _unsupported("ListKeys", f"ResourceOwners {owner}")
+            raise unsupported("ListKeys", f"ResourceOwners {owner}")
     page = kms.list_keys(call, limit=request.limit or KEYS_PER_PAGE, marker=request.marker)
     entries = [answers.key_entry(kms.region, call.caller.account, key_id) for key_id in page.items]
     return list_members("Keys", entries, page)
@@ -140,7 +137,7 @@ def encrypt(kms: Kms, call: Call, request: wire.EncryptRequest) -> Members:
 
 def decrypt(kms: Kms, call: Call, request: wire.DecryptRequest) -> Members:
     """Decrypt."""
-    _refuse_recipient("Decrypt", request.recipient)
+    refuse_recipient("Decrypt", request.recipient)
     call.grant_tokens = request.grant_tokens or ()
     algorithm = _algorithm(request.encryption_algorithm)
     if _ignores_ciphertext(request):
@@ -198,7 +195,7 @@ def re_encrypt(kms: Kms, call: Call, request: wire.ReEncryptRequest) -> Members:
 
 def generate_data_key(kms: Kms, call: Call, request: wire.DataKeyRequest) -> Members:
     """GenerateDataKey."""
-    _refuse_recipient("GenerateDataKey", request.recipient)
+    refuse_recipient("GenerateDataKey", request.recipient)
     call.grant_tokens = request.grant_tokens or ()
     data_key = kms.generate_data_key(
         call,
@@ -237,42 +234,13 @@ def generate_random(kms: Kms, call: Call, request: wire.GenerateRandomRequest) -
     if request.number_of_bytes is None:
         raise ValidationError("NumberOfBytes is required.")
     if request.custom_key_store_id is not None:
-        raise _unsupported("GenerateRandom", "CustomKeyStoreId")
-    _refuse_recipient("GenerateRandom", request.recipient)
+        raise unsupported("GenerateRandom", "CustomKeyStoreId")
+    refuse_recipient("GenerateRandom", request.recipient)
     return {"Plaintext": blob(kms.generate_random(call, request.number_of_bytes))}
-
-
-def _refuse_key_options(request: wire.CreateKeyRequest) -> None:
-    if request.key_spec is not None and request.customer_master_key_spec is not None:
-        raise ValidationError(
-            "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. "
-            "CustomerMasterKeySpec is deprecated."
-        )
-    for member, given, built in (
-        ("KeySpec", request.key_spec, SYMMETRIC_DEFAULT),
-        ("CustomerMasterKeySpec", request.customer_master_key_spec, SYMMETRIC_DEFAULT),
-        ("KeyUsage", request.key_usage, "ENCRYPT_DECRYPT"),
-        ("Origin", request.origin, "AWS_KMS"),
-    ):
-        if given not in (None, built):
-            raise _unsupported("CreateKey", f"{member} {given}")
-    for member, is_asked in (
-        ("MultiRegion true", request.multi_region is True),
-        ("CustomKeyStoreId", request.custom_key_store_id is not None),
-        ("XksKeyId", request.xks_key_id is not None),
-        ("Policy", request.policy is not None),
-    ):
-        if is_asked:
-            raise _unsupported("CreateKey", member)
 
 
 def _algorithm(given: str | None) -> EncryptionAlgorithm:
     return EncryptionAlgorithm.SYMMETRIC_DEFAULT if given is None else EncryptionAlgorithm(given)
-
-
-def _refuse_recipient(operation_name: str, recipient: wire.RecipientInfo | None) -> None:
-    if recipient is not None:
-        raise _unsupported(operation_name, "Recipient")
 
 
 def _ignores_ciphertext(request: wire.DecryptRequest | wire.ReEncryptRequest) -> bool:
@@ -301,7 +269,3 @@ def _data_key_length(request: wire.SealedDataKeyRequest) -> int:
 
 def _tags(tags: tuple[wire.WireTag, ...]) -> list[Tag]:
     return [Tag(tag.tag_key, tag.tag_value) for tag in tags]
-
-
-def _unsupported(operation_name: str, option: str) -> UnsupportedOperationError:
-    return UnsupportedOperationError(f"{operation_name} with {option} is not supported by this service.")

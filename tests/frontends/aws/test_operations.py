@@ -30,7 +30,7 @@ from hsmkms.errors import (
 )
 from hsmkms.frontends.aws.answers import SYMMETRIC_DEFAULT
 from hsmkms.frontends.aws.operations import OPERATIONS, UNBUILT, Need, find_operation, is_read_only
-from hsmkms.frontends.aws.requests import WireModel
+from hsmkms.frontends.aws.requests import CreateKeyRequest, WireModel
 from hsmkms.frontends.aws.shapes import Blob, Choice, Flag, Number, Text
 from hsmkms.frontends.aws.structures import ListOf, Structure, TextMap, members_of
 from hsmkms.frontends.aws.wire import read_request, render_answer
@@ -396,7 +396,7 @@ def unsupported(words: str) -> str:
         ),
         pytest.param(
             "CreateKey",
-            {"CustomerMasterKeySpec": "HMAC_256"},
+            {"CustomerMasterKeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"},
             UnsupportedOperationError,
             unsupported("CreateKey with CustomerMasterKeySpec HMAC_256"),
             id="CustomerMasterKeySpec",
@@ -409,12 +409,27 @@ def unsupported(words: str) -> str:
             "CustomerMasterKeySpec is deprecated.",
             id="both names of the spec",
         ),
+        *(
+            pytest.param(
+                "CreateKey",
+                {"KeyUsage": usage, **members},
+                ValidationError,
+                f"KeyUsage {usage} is not compatible with KeySpec {spec}",
+                id=f"{spec} for {usage}",
+            )
+            for spec, usage, members in (
+                ("SYMMETRIC_DEFAULT", "SIGN_VERIFY", {}),
+                ("SYMMETRIC_DEFAULT", "GENERATE_VERIFY_MAC", {"KeySpec": "SYMMETRIC_DEFAULT"}),
+                ("HMAC_256", "ENCRYPT_DECRYPT", {"CustomerMasterKeySpec": "HMAC_256"}),
+                ("ECC_NIST_EDWARDS25519", "KEY_AGREEMENT", {"KeySpec": "ECC_NIST_EDWARDS25519"}),
+            )
+        ),
         pytest.param(
             "CreateKey",
-            {"KeyUsage": "SIGN_VERIFY"},
-            UnsupportedOperationError,
-            unsupported("CreateKey with KeyUsage SIGN_VERIFY"),
-            id="KeyUsage",
+            {"KeySpec": "HMAC_256"},
+            ValidationError,
+            "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.",
+            id="HMAC without a usage",
         ),
         pytest.param(
             "CreateKey",
@@ -614,6 +629,24 @@ def test_rehearses_without_a_ciphertext(
     with pytest.raises(DryRunError):
         perform(kms, call, name, request_members | IGNORING)
     assert kms.asked == asked
+
+
+def choices(name: str) -> tuple[str, ...]:
+    (shape,) = (member.shape for member in members_of(CreateKeyRequest) if member.wire_name == name)
+    assert isinstance(shape, Choice)
+    return shape.values
+
+
+@pytest.mark.parametrize("spec", [spec for spec in choices("KeySpec") if spec != SYMMETRIC_DEFAULT])
+def test_every_kind_of_key_that_aws_makes_is_unsupported_and_not_invalid(
+    kms: Any, call: Call, spec: str
+) -> None:
+    refused_as = set()
+    for usage in choices("KeyUsage"):
+        with pytest.raises((ValidationError, UnsupportedOperationError)) as refusal:
+            perform(kms, call, "CreateKey", {"KeySpec": spec, "KeyUsage": usage})
+        refused_as.add(refusal.type)
+    assert refused_as == {ValidationError, UnsupportedOperationError}
 
 
 # --- The table against the service model ---------------------------------------------------------------
