@@ -1,7 +1,7 @@
 """STS in the query protocol: GetCallerIdentity, which every AWS tool asks first, and nothing else.
 
 Behaviour as measured at AWS: parameters that the action does not know are ignored, and a wrong version is an
-operation that cannot be found. A parameter named twice is refused here, where AWS takes the first.
+operation that cannot be found. Refused here: GET, and a parameter named twice, of which AWS takes the first.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def get_caller_identity(caller: Caller, request_id: str) -> bytes:
 def _parameters(body: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(
-            body.decode("ascii"),
+            # Some clients write an "&" behind the last pair too.
+            body.decode("ascii").removesuffix("&"),
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",

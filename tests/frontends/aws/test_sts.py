@@ -25,6 +25,7 @@ REQUEST_ID = "3f2a9c1e-0000-4000-8000-000000000001"
         pytest.param(b"Action=%47etCallerIdentity&Version=2011%2D06%2D15", id="percent encoding"),
         pytest.param(QUERY + b"&Unknown=value", id="unknown parameter"),
         pytest.param(QUERY + b"&Empty=", id="unknown empty parameter"),
+        pytest.param(QUERY + b"&", id="an ampersand at the end"),
     ],
 )
 def test_reads(body: bytes) -> None:
@@ -41,6 +42,18 @@ def test_reads(body: bytes) -> None:
             MalformedRequestError,
             "The request body is not a form of this API.",
             id="not ASCII",
+        ),
+        pytest.param(
+            b"&",
+            MalformedRequestError,
+            "The request has no Action parameter.",
+            id="an ampersand alone",
+        ),
+        pytest.param(
+            QUERY + b"&&",
+            MalformedRequestError,
+            "The request body is not a form of this API.",
+            id="an empty parameter",
         ),
         pytest.param(
             b"Action=%ff",
