@@ -75,10 +75,16 @@ class KeyVerbs(RegionRoom):
         """A key's metadata, whatever its state."""
         return self.resolve(call, Action.DESCRIBE_KEY, key_ref)
 
-    def list_keys(self, call: Call, *, limit: int, marker: str | None) -> Page[KeyId]:
-        """The ids of the account's keys, in the order of the ids."""
+    def list_keys(self, call: Call, *, own: bool = True, limit: int, marker: str | None) -> Page[KeyId]:
+        """The ids of the account's keys, in the order of the ids.
+
+        Args:
+            own: False asks only for keys that other accounts share, and no account shares any.
+        """
         self.require_allowed(call, Action.LIST_KEYS, call.caller.account, "*")
         after = position(ListKind.KEYS, marker)
+        if not own:
+            return Page((), None)
         key_ids = self.keys.list_keys(call.caller.account, after, limit + 1)
         return page_of(ListKind.KEYS, key_ids, limit, str)
 

@@ -45,10 +45,8 @@ def describe_key(kms: Kms, call: Call, request: wire.DescribeKeyRequest) -> Memb
 
 def list_keys(kms: Kms, call: Call, request: wire.ListKeysRequest) -> Members:
     """ListKeys."""
-    for owner in request.resource_owners or ():
-        if owner != "SELF":
-            raise unsupported("ListKeys", f"ResourceOwners {owner}")
-    page = kms.list_keys(call, limit=request.limit or KEYS_PER_PAGE, marker=request.marker)
+    own = request.resource_owners is None or "SELF" in request.resource_owners
+    page = kms.list_keys(call, own=own, limit=request.limit or KEYS_PER_PAGE, marker=request.marker)
     entries = [answers.key_entry(kms.region, call.caller.account, key_id) for key_id in page.items]
     return list_members("Keys", entries, page)
 

@@ -58,8 +58,8 @@ class RecordingKms:
         self.asked = ("describe_key", key_ref)
         return self.key
 
-    def list_keys(self, _: Call, *, limit: int, marker: str | None) -> Page[KeyId]:
-        self.asked = ("list_keys", limit, marker)
+    def list_keys(self, _: Call, *, own: bool, limit: int, marker: str | None) -> Page[KeyId]:
+        self.asked = ("list_keys", own, limit, marker)
         return Page([KEY_ID, OTHER_KEY_ID], self.next_marker)
 
     def enable_key(self, _: Call, key_ref: str) -> None:

@@ -114,15 +114,23 @@ SUCCESSES = [
         {"KeyMetadata": METADATA},
         id="DescribeKey",
     ),
-    pytest.param(
-        "ListKeys",
-        {"ResourceOwners": ["SELF"]},
-        ("list_keys", 100, None),
-        {
-            "Keys": [{"KeyId": KEY, "KeyArn": ARN}, {"KeyId": OTHER_KEY, "KeyArn": OTHER_ARN}],
-            "Truncated": False,
-        },
-        id="ListKeys",
+    *(
+        pytest.param(
+            "ListKeys",
+            members,
+            ("list_keys", own, 100, None),
+            {
+                "Keys": [{"KeyId": KEY, "KeyArn": ARN}, {"KeyId": OTHER_KEY, "KeyArn": OTHER_ARN}],
+                "Truncated": False,
+            },
+            id=f"ListKeys {words}",
+        )
+        for words, members, own in (
+            ("of nobody in particular", {}, True),
+            ("of its own", {"ResourceOwners": ["SELF"]}, True),
+            ("of both", {"ResourceOwners": ["OTHER_ACCOUNTS_VIA_RAM", "SELF"]}, True),
+            ("of others", {"ResourceOwners": ["OTHER_ACCOUNTS_VIA_RAM"]}, False),
+        )
     ),
     pytest.param("EnableKey", {"KeyId": KEY}, ("enable_key", KEY), None, id="EnableKey"),
     pytest.param("DisableKey", {"KeyId": KEY}, ("disable_key", KEY), None, id="DisableKey"),
@@ -458,13 +466,6 @@ def unsupported(words: str) -> str:
             UnsupportedOperationError,
             unsupported("CreateKey with XksKeyId"),
             id="XksKeyId",
-        ),
-        pytest.param(
-            "ListKeys",
-            {"ResourceOwners": ["SELF", "OTHER_ACCOUNTS_VIA_RAM"]},
-            UnsupportedOperationError,
-            unsupported("ListKeys with ResourceOwners OTHER_ACCOUNTS_VIA_RAM"),
-            id="ResourceOwners",
         ),
         pytest.param(
             "Decrypt",

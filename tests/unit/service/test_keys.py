@@ -26,6 +26,7 @@ from hsmkms.model.keys import Alias, Key, KeyState, Tag
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.service.keys import PENDING_KEY_LIFETIME
+from hsmkms.service.results import Page
 from tests.hsm_fakes import FakeHsm
 from tests.unit.service.region import ACCOUNT, OTHER_ACCOUNT, REGION, RegionUnderTest, build_region, call
 
@@ -94,6 +95,14 @@ def test_lists_come_in_pages_and_hold_the_callers_own_alone(region: RegionUnderT
     assert seen == sorted(made)
     exact = region.kms.list_keys(call("ListKeys"), limit=5, marker=None)
     assert exact.next_marker is None
+
+
+def test_no_account_shares_keys(region: RegionUnderTest, key: Key) -> None:
+    region.kms.create_key(call(account=OTHER_ACCOUNT), description="", tags=())
+    asked = call("ListKeys")
+    assert region.kms.list_keys(asked, own=False, limit=10, marker=None) == Page((), None)
+    assert "decision" in asked.additional
+    assert region.kms.list_keys(call("ListKeys"), own=True, limit=10, marker=None).items == [key.key_id]
 
 
 def test_a_marker_of_another_list_is_refused(region: RegionUnderTest, key: Key) -> None:
