@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -29,6 +31,9 @@ from tests.frontends.aws.client import (
     signed,
 )
 from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest, build_region
+
+Signed = Callable[[], WireRequest]
+"""Made in the test: a signature is good for five minutes, and a run of all tests takes longer."""
 
 LIST_KEYS = {"X-Amz-Target": "TrentService.ListKeys"}
 
@@ -63,49 +68,55 @@ def test_caller_identity(door: AwsDoor, region: RegionUnderTest) -> None:
 @pytest.mark.parametrize(
     ("request_", "refusal"),
     [
-        pytest.param(kms_request("EncryptAll"), "UnknownOperationException", id="unknown operation"),
-        pytest.param(kms_request("ImportKeyMaterial"), "UnsupportedOperationException", id="not built"),
+        pytest.param(partial(kms_request, "EncryptAll"), "UnknownOperationException", id="unknown operation"),
         pytest.param(
-            signed(b"{}", headers={"X-Amz-Target": "ListKeys"}), "UnknownOperationException", id="no service"
-        ),
-        pytest.param(signed(b"{}"), "UnknownOperationException", id="no target"),
-        pytest.param(
-            signed(b"{}", secret="other"), "InvalidSignatureException", id="no target and a wrong secret"
+            partial(kms_request, "ImportKeyMaterial"), "UnsupportedOperationException", id="not built"
         ),
         pytest.param(
-            signed(b"{}", headers=LIST_KEYS, secret="other"),
+            partial(signed, b"{}", headers={"X-Amz-Target": "ListKeys"}),
+            "UnknownOperationException",
+            id="no service",
+        ),
+        pytest.param(partial(signed, b"{}"), "UnknownOperationException", id="no target"),
+        pytest.param(
+            partial(signed, b"{}", secret="other"),
+            "InvalidSignatureException",
+            id="no target and a wrong secret",
+        ),
+        pytest.param(
+            partial(signed, b"{}", headers=LIST_KEYS, secret="other"),
             "InvalidSignatureException",
             id="wrong secret",
         ),
         pytest.param(
-            signed(b"{}", headers=LIST_KEYS, region="us-east-1"),
+            partial(signed, b"{}", headers=LIST_KEYS, region="us-east-1"),
             "InvalidSignatureException",
             id="another region",
         ),
         pytest.param(
-            WireRequest("POST", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
+            partial(WireRequest, "POST", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
             "MissingAuthenticationTokenException",
             id="no signature",
         ),
         pytest.param(
-            WireRequest("POST", b"/x", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
+            partial(WireRequest, "POST", b"/x", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
             "MalformedHttpRequestException",
             id="wrong path",
         ),
         pytest.param(
-            WireRequest("PUT", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
+            partial(WireRequest, "PUT", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
             "MalformedHttpRequestException",
             id="wrong method",
         ),
         pytest.param(
-            WireRequest("POST", b"/", b"", {b"x-amz-target": b"\xff\xfe"}, b"{}"),
+            partial(WireRequest, "POST", b"/", b"", {b"x-amz-target": b"\xff\xfe"}, b"{}"),
             "MissingAuthenticationTokenException",
             id="target that is not ASCII, unsigned",
         ),
     ],
 )
-def test_refuses(request_: WireRequest, refusal: str, door: AwsDoor) -> None:
-    reply = answer(door, request_)
+def test_refuses(request_: Signed, refusal: str, door: AwsDoor) -> None:
+    reply = answer(door, request_())
     assert (reply.status, code(reply)) == (400, refusal)
     assert not reply.closes
 
@@ -164,31 +175,32 @@ def test_refusal_that_is_our_fault_is_logged_with_its_cause(tmp_path: Path, regi
     ("request_", "refusal", "access_key_id"),
     [
         pytest.param(
-            signed(b"{}", headers=LIST_KEYS, access_key_id="AKIASTRANGER00000001"),
+            partial(signed, b"{}", headers=LIST_KEYS, access_key_id="AKIASTRANGER00000001"),
             "UnrecognizedClientException",
             "AKIASTRANGER00000001",
             id="unknown access key",
         ),
         pytest.param(
-            signed(b"{}", headers=LIST_KEYS, secret="other"),
+            partial(signed, b"{}", headers=LIST_KEYS, secret="other"),
             "InvalidSignatureException",
             ACCESS_KEY_ID,
             id="wrong secret",
         ),
         pytest.param(
-            signed(b"Action=GetCallerIdentity", service="sts", secret="other"),
+            partial(signed, b"Action=GetCallerIdentity", service="sts", secret="other"),
             "SignatureDoesNotMatch",
             ACCESS_KEY_ID,
             id="wrong secret, in the query protocol",
         ),
         pytest.param(
-            WireRequest("POST", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
+            partial(WireRequest, "POST", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}"),
             "MissingAuthenticationTokenException",
             None,
             id="no signature",
         ),
         pytest.param(
-            WireRequest(
+            partial(
+                WireRequest,
                 *("POST", b"/", b""),
                 {b"x-amz-target": b"x", b"authorization": b"AWS4-HMAC-SHA256 Credential=\n{secret"},
                 b"",
@@ -200,10 +212,10 @@ def test_refusal_that_is_our_fault_is_logged_with_its_cause(tmp_path: Path, regi
     ],
 )
 def test_refused_authentication_is_logged(
-    request_: WireRequest, refusal: str, access_key_id: str | None, door: AwsDoor, region: RegionUnderTest
+    request_: Signed, refusal: str, access_key_id: str | None, door: AwsDoor, region: RegionUnderTest
 ) -> None:
     with capture_logs() as lines:
-        reply = answer(door, request_)
+        reply = answer(door, request_())
     assert lines == [
         {
             "event": "authentication_refused",
