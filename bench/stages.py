@@ -32,7 +32,7 @@ from bench.processor import pinned_to, two_cores
 from bench.signed import OPERATIONS, Signer, headers_of
 from hsmkms.config import CONFIG_FILE_NAME, load_settings
 from hsmkms.server.application import Application
-from hsmkms.server.intake import Event, Receive, Scope
+from hsmkms.server.intake import IS_WHOLE, Event, Receive, Scope
 from hsmkms.testing.server import DevServer
 from hsmkms.wiring.assembly import Service, build_service
 
@@ -92,6 +92,7 @@ class Signed:
             "query_string": b"",
             "headers": self.headers,
             "client": ("127.0.0.1", 1),
+            IS_WHOLE: True,
         }
 
     def receive(self) -> Receive:

@@ -8,12 +8,13 @@ waits for ever for a peer that does not read its answer. See docs/adr/0003.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hsmkms.config import ServerSettings
 from hsmkms.server.answer_transport import AnswerTransport
+from hsmkms.server.intake import IS_WHOLE, Scope
 
 HEAD_BYTES: Final = 32 * 1024
 _READ_BYTES: Final = 256 * 1024  # what uvloop reads at once at most
@@ -129,9 +130,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if not self._listens:
             return
         self._message_bytes += len(data)
-        if self._in_head and self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._guard.head_seconds, self._give_up)
         super().data_received(data)
+        # Nearly every request comes in one piece, and needs no clock.
+        if self._in_head and self._message_bytes and self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._guard.head_seconds, self._give_up)
         limit_bytes = HEAD_BYTES if self._in_head else self._guard.message_bytes
         if self._message_bytes > limit_bytes and not self.transport.is_closing():
             self.send_400_response("Request too long.")
@@ -159,6 +161,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """What comes next is a head again."""
         super().on_message_complete()
+        cast("Scope", self.scope)[IS_WHOLE] = True
         self._guard.ends_waiting(self)
         self._in_head = True
         self._message_bytes = 0

@@ -19,6 +19,9 @@ Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
+IS_WHOLE: Final = "hsmkms.is_whole"
+"""In the scope, true: all of the request is there, so nothing has to be waited for, nor timed."""
+
 _CONTENT_LENGTH: Final = b"content-length"
 
 
@@ -50,11 +53,14 @@ class Intake:
         # The HTTP parser has refused whatever is no number.
         if len(announced) > 18 or int(announced) > self._limit_bytes:
             raise RequestTooLargeError(self._limit_bytes)
-        try:
-            async with asyncio.timeout(self._seconds):
-                body = await self._body(receive)
-        except TimeoutError:
-            raise RequestTimeoutError from None
+        if scope.get(IS_WHOLE):
+            body = await self._body(receive)
+        else:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    body = await self._body(receive)
+            except TimeoutError:
+                raise RequestTimeoutError from None
         return WireRequest(scope["method"], scope["raw_path"], scope["query_string"], headers, body)
 
     async def _body(self, receive: Receive) -> bytes:

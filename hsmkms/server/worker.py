@@ -18,6 +18,7 @@ from hsmkms.wiring.assembly import Service, build_service
 
 # A token that is away, or hangs, must not keep the other regions from starting.
 _FIRST_ROUND_SECONDS: Final = 10.0
+_COLLECT_AFTER: Final = 50_000  # containers made and not freed; Python's own default is 700
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +56,8 @@ class Worker:
         # What is here now stays: the collector need not look at it again during requests.
         gc.collect()
         gc.freeze()
+        # A request leaves nothing for it: what it makes goes with the last reference.
+        gc.set_threshold(_COLLECT_AFTER)
 
     def end(self) -> None:
         """Give back what was set aside and end the process at once.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from hsmkms.errors import KmsError, ServiceFaultError
@@ -69,8 +71,7 @@ def _record(call: Call) -> dict[str, object]:
             "accountId": caller.account,
             "accessKeyId": caller.access_key_id,
         },
-        # strftime would cost as much as writing the record.
-        "eventTime": f"{call.received_at.isoformat(timespec='seconds')[:19]}Z",
+        "eventTime": _second_of(call.received_at),
         "eventSource": call.event_source,
         "eventName": call.operation,
         "awsRegion": call.region,
@@ -88,6 +89,16 @@ def _record(call: Call) -> dict[str, object]:
     if call.resources:
         record["resources"] = [_resource(arn, caller.account) for arn in dict.fromkeys(call.resources)]
     return record
+
+
+@lru_cache(maxsize=2)
+def _text_of(second: datetime) -> str:
+    return f"{second.isoformat(timespec='seconds')[:19]}Z"
+
+
+def _second_of(moment: datetime) -> str:
+    # Thousands of records are of one second, and this costs as much as writing one.
+    return _text_of(moment.replace(microsecond=0))
 
 
 def _resource(arn: str, account: AccountId) -> dict[str, str]:
