@@ -17,6 +17,8 @@ FLOOR_ELSEWHERE: Final = 85.0
 def main() -> int:
     """Print the report of what is below its floor; 0 when nothing is."""
     data = coverage.Coverage()
+    # What pytest-cov has put together, and the files of processes that ended after it, if there are any.
+    data.load()
     data.combine()
     data.save()
     total = data.report(show_missing=True, skip_covered=True)
