@@ -46,7 +46,8 @@ class ServerSettings(BaseModel):
             closed; when all have a request under way, the newcomer gets 503. Fewer where the system allows
             fewer open files.
         head_seconds: how long a request's head may take to arrive.
-        body_limit_bytes: the longest request body; the longest of AWS's own requests are far below.
+        body_limit_bytes: the longest request body. A key policy of 32 KB with every quote escaped, 50 tags and
+            the longest description fit into the default.
         body_seconds: how long a body may take to arrive.
         bodies_limit_bytes: what bodies that are still on their way may hold of a worker's memory together.
         answer_seconds: how long a client that does not read its answer is waited for.
@@ -61,7 +62,7 @@ class ServerSettings(BaseModel):
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     max_connections: Annotated[int, Field(ge=16, le=100_000)] = 4096
     head_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
-    body_limit_bytes: Annotated[int, Field(ge=16_384, le=1_048_576)] = 262_144
+    body_limit_bytes: Annotated[int, Field(ge=16_384, le=1_048_576)] = 131_072
     body_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
     bodies_limit_bytes: Annotated[int, Field(ge=1_048_576, le=2**34)] = 64 * 2**20
     answer_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0

@@ -30,6 +30,7 @@ from hsmkms.server.worker import build_worker
 
 _START_SECONDS: Final = 60.0
 _BACKLOG: Final = 2048
+_RECEIVE_BYTES: Final = 32 * 1024
 _GRACEFUL_SECONDS: Final = 10
 _STOP_SECONDS: Final = 20.0
 _TICK_SECONDS: Final = 0.5
@@ -222,6 +223,9 @@ def _bind(server: ServerSettings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What a connection can pile up in the kernel is what one read of it costs everybody else. Requests are
+        # small; a long body takes more turns.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         listener.bind((host, port))
         # Two servers may both bind an address, and only one may listen: the other learns it here, not in a
         # worker.
