@@ -97,6 +97,14 @@ class InvalidGrantTokenError(KmsError):
         super().__init__("Invalid grant token.")
 
 
+class MalformedPolicyDocumentError(KmsError):
+    """The text is no policy of the kind that it should be."""
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(f"The policy is malformed at {place}: {why}.")
+        self.place = place
+
+
 class TagError(KmsError):
     """A tag is repeated, reserved or not allowed."""
 

@@ -41,6 +41,7 @@ KMS_REFUSALS: Final[Table] = MappingProxyType(
         errors.InvalidAliasNameError: (400, "InvalidAliasNameException"),
         errors.InvalidMarkerError: (400, "InvalidMarkerException"),
         errors.InvalidGrantTokenError: (400, "InvalidGrantTokenException"),
+        errors.MalformedPolicyDocumentError: (400, "MalformedPolicyDocumentException"),
         errors.TagError: (400, "TagException"),
         errors.DryRunError: (400, "DryRunOperationException"),
         errors.NotFoundError: (400, "NotFoundException"),
