@@ -46,8 +46,8 @@ class ServerSettings(BaseModel):
             closed; when all have a request under way, the newcomer gets 503. Fewer where the system allows
             fewer open files.
         head_seconds: how long a request's head may take to arrive.
-        body_limit_bytes: the longest request body. A key policy of 32 KB with every quote escaped, 50 tags and
-            the longest description fit into the default.
+        body_limit_bytes: the longest request body. A key policy of 32 KB with every quote escaped, 50 tags
+            and the longest description fit into the default.
         body_seconds: how long a body may take to arrive.
         bodies_limit_bytes: what bodies that are still on their way may hold of a worker's memory together.
         answer_seconds: how long a client that does not read its answer is waited for.

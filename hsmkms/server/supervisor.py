@@ -223,8 +223,8 @@ def _bind(server: ServerSettings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # What a connection can pile up in the kernel is what one read of it costs everybody else. Requests are
-        # small; a long body takes more turns.
+        # What a connection can pile up in the kernel is what one read of it costs everybody else. Requests
+        # are small; a long body takes more turns.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
         listener.bind((host, port))
         # Two servers may both bind an address, and only one may listen: the other learns it here, not in a
