@@ -24,7 +24,7 @@ from hsmkms.hsm.presence import fresh_process_reaches_token
 from hsmkms.hsm.probe import ProbeReport
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CkrError
-from hsmkms.hsm.sessions import PoolRetiredError, close_quietly, control_session, open_session
+from hsmkms.hsm.sessions import PoolRetiredError, control_session, open_session
 from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.vitality import CanaryUnaskedError, TokenSickError, Vitality
 from hsmkms.ports.clock import Clock
@@ -138,9 +138,12 @@ class Connection:
             self._become(ReadinessState.AWAY, f"{self.settings.token_name} does not answer: {error}")
         else:
             with self._judging:
-                self._link, self.report = link, link.report
+                before, self._link, self.report = self._link, link, link.report
                 self.vitality.note_success()
                 self._set(ReadinessState.READY, "")
+            if before is not None:
+                # Only now, when another session holds the login: closing the last one would end it.
+                before.anchor.close()
 
     def _become(self, state: ReadinessState, reason: str) -> None:
         with self._judging:
@@ -160,7 +163,7 @@ class Connection:
         token = find_token(module, self.settings)
         if token is None:
             raise _UnseenError(f"{self.settings.module_path} does not see {self.settings.token_name}")
-        anchor = open_session(token)
+        anchor = open_session(module, token)
         try:
             session = control_session(module, anchor, self.profile)
             log_in(session, self._pin, self.settings.pin_refused_marker, self._clock.now())
@@ -174,7 +177,7 @@ class Connection:
                 clock=self._clock,
             )
         except BaseException:
-            close_quietly(anchor)
+            anchor.close()
             raise
 
     # --- tending ------------------------------------------------------------------------------------------
@@ -209,28 +212,18 @@ class Connection:
 
     def _repair(self) -> None:
         link = self._link
-        if link is None:
-            self._try_to_connect()
-        elif self._anchor_holds(link):
-            link.pool.drop_idle()
-            if self._answers(link):
-                self.vitality.note_success()
-                self._become(ReadinessState.READY, "")
-                return
-            self._connect_anew(link, closes=True)
-        else:
-            # The token has lost our sessions and may give their numbers to others, so none is closed. Nothing
-            # of that login may be in use when the next one makes sessions live again.
-            self._connect_anew(link, closes=False)
+        if link is not None:
+            if self._anchor_holds(link):
+                link.pool.drop_idle()
+                if self._answers(link):
+                    self.vitality.note_success()
+                    self._become(ReadinessState.READY, "")
+                    return
+            # Nothing of that login may be in use when the next one makes sessions live again.
+            link.pool.retire()
+        self._try_to_connect()
         if self._readiness.state is ReadinessState.AWAY:
             self._look_afresh()
-
-    def _connect_anew(self, link: Link, *, closes: bool) -> None:
-        link.pool.retire(closes=closes)
-        self._try_to_connect()
-        if closes and self._link is not link:
-            # Only now, when another session holds the login: closing the last one would end it.
-            close_quietly(link.anchor)
 
     def _anchor_holds(self, link: Link) -> bool:
         session = control_session(link.module, link.anchor, self.profile)

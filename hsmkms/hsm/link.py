@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import structlog
-from pkcs11 import Session, Token
+from pkcs11 import Token
 
 from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.handles import Handle, Handles, Scan, faults_of, find_by_id, scan_objects
 from hsmkms.hsm.module import Module
+from hsmkms.hsm.owners import OpenSession
 from hsmkms.hsm.probe import ProbeReport, probe_protection, probe_sealing, probe_wrap_circle
 from hsmkms.hsm.return_codes import CkrError
 from hsmkms.hsm.sessions import SessionPool, control_session
@@ -52,7 +53,7 @@ class Link:
     generation: int
     module: Module
     token: Token
-    anchor: Session
+    anchor: OpenSession
     pool: SessionPool
     handles: Handles
     identity: Handle
@@ -78,7 +79,7 @@ def find_token(module: Module, settings: TokenSettings) -> Token | None:
 def establish_link(
     module: Module,
     token: Token,
-    anchor: Session,
+    anchor: OpenSession,
     *,
     generation: int,
     settings: TokenSettings,

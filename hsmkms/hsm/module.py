@@ -13,6 +13,7 @@ from pkcs11 import Token, TokenFlag, _pkcs11
 from pkcs11.exceptions import PKCS11Error, TokenNotPresent, TokenNotRecognised
 
 from hsmkms.hsm.function_list import FunctionList
+from hsmkms.hsm.owners import Owners
 from hsmkms.hsm.return_codes import CKR_CRYPTOKI_ALREADY_INITIALIZED, CkrError, ckr_error
 
 _log = structlog.get_logger(__name__)
@@ -62,6 +63,7 @@ class Module:
         self.library_path = library_path
         self.objects_lock = threading.Lock()
         """For profiles that make, destroy and search objects one at a time."""
+        self.owners = Owners()
         self._pid = os.getpid()
         try:
             self.functions = FunctionList(library_path)

@@ -16,7 +16,7 @@ from typing import Final
 
 from hsmkms.hsm.module import Module, ModuleLoadError
 from hsmkms.hsm.return_codes import CkrError
-from hsmkms.hsm.sessions import close_quietly, open_session
+from hsmkms.hsm.sessions import open_session
 from hsmkms.hsm.settings import TokenSettings
 
 _TIMEOUT_SECONDS: Final = 30.0
@@ -51,10 +51,11 @@ def main() -> int:
     """Answer the question on standard input by the exit code."""
     question = json.loads(sys.stdin.read())
     try:
-        tokens = Module(Path(question["module_path"])).tokens(question["label"], question["serial"])
+        module = Module(Path(question["module_path"]))
+        tokens = module.tokens(question["label"], question["serial"])
         if len(tokens) != 1:
             return _ABSENT
-        close_quietly(open_session(tokens[0]))
+        open_session(module, tokens[0]).close()
     except (CkrError, ModuleLoadError):
         return _ABSENT
     return _PRESENT

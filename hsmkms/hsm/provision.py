@@ -15,7 +15,7 @@ from hsmkms.hsm.handles import Handle, Scan, faults_of, scan_objects
 from hsmkms.hsm.login import Pin, log_in
 from hsmkms.hsm.module import Module, Modules
 from hsmkms.hsm.return_codes import CKR_OK, CkrError, Verdict, ckr_error
-from hsmkms.hsm.sessions import close_quietly, control_session, open_session
+from hsmkms.hsm.sessions import control_session, open_session
 from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.usages import (
     OBJECT_ID_LENGTH,
@@ -64,7 +64,7 @@ def prepare_token(settings: TokenSettings, pin: Pin, modules: Modules, clock: Cl
     """
     module = modules.load(settings.module_path)
     token = _one_token(module, settings)
-    session = open_session(token)
+    session = open_session(module, token)
     try:
         crypto = control_session(module, session, settings.vendor_profile)
         log_in(crypto, pin, settings.pin_refused_marker, clock.now())
@@ -79,7 +79,7 @@ def prepare_token(settings: TokenSettings, pin: Pin, modules: Modules, clock: Cl
         identity = standing.of(Purpose.IDENTITY)[0].object_id.hex()
         return PreparedToken(identity, token.serial.decode("ascii", "replace"), made)
     finally:
-        close_quietly(session)
+        session.close()
 
 
 def _one_token(module: Module, settings: TokenSettings) -> Token:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections import deque
@@ -10,12 +9,13 @@ from types import TracebackType
 from typing import Final, Self
 
 import structlog
-from pkcs11 import Session, Token
+from pkcs11 import Token
 from pkcs11.exceptions import PKCS11Error
 
 from hsmkms.errors import KmsError, ThrottlingError
 from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.module import ForkedError, Module
+from hsmkms.hsm.owners import CK_INVALID_HANDLE, OpenSession
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import (
     CKR_SESSION_COUNT,
@@ -27,13 +27,11 @@ from hsmkms.hsm.return_codes import (
 
 _log = structlog.get_logger(__name__)
 
-CK_INVALID_HANDLE: Final = 0
-
 # After these the session itself is as it was.
 _SPARING: Final = frozenset({Verdict.REFIND_HANDLE, Verdict.CAPACITY})
 
 
-def open_session(token: Token) -> Session:
+def open_session(module: Module, token: Token) -> OpenSession:
     """A read-write session without a login of its own.
 
     Read-write because objects are made and destroyed on these sessions too, and because some tokens know
@@ -46,28 +44,15 @@ def open_session(token: Token) -> Session:
         CkrError: the token gives none.
     """
     try:
-        return token.open(rw=True)
+        return OpenSession(token.open(rw=True), module.owners)
     except PKCS11Error as error:
         raise ckr_error("C_OpenSession", error) from error
 
 
-def handle_of(session: Session) -> int:
-    """The session's number, which python-pkcs11's types do not mention."""
-    return int(getattr(session, "handle"))  # noqa: B009
-
-
-def control_session(module: Module, session: Session, profile: Profile) -> CryptoSession:
+def control_session(module: Module, session: OpenSession, profile: Profile) -> CryptoSession:
     """The calls of a session that is in no pool."""
     lock = module.objects_lock if profile.one_object_call_at_a_time else None
-    return CryptoSession(
-        module.functions, handle_of(session), iv_bits=profile.sets_iv_bits, objects_lock=lock
-    )
-
-
-def close_quietly(session: Session) -> None:
-    """Close a session, whatever state it is in."""
-    with contextlib.suppress(PKCS11Error):
-        session.close()
+    return CryptoSession(module.functions, session.number, iv_bits=profile.sets_iv_bits, objects_lock=lock)
 
 
 class PoolRetiredError(Exception):
@@ -77,17 +62,18 @@ class PoolRetiredError(Exception):
 class PooledSession(CryptoSession):
     """A session of the pool, lent to one thread; as a context manager it goes back or is closed."""
 
-    def __init__(self, pool: SessionPool, session: Session) -> None:
+    def __init__(self, pool: SessionPool, session: OpenSession) -> None:
         lock = pool.module.objects_lock if pool.profile.one_object_call_at_a_time else None
         super().__init__(
             pool.module.functions,
-            handle_of(session),
+            session.number,
             iv_bits=pool.profile.sets_iv_bits,
             objects_lock=lock,
         )
         self.generation = pool.generation
         self._pool = pool
         self._session = session
+        session.on_lost = self.revoke
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +92,7 @@ class PooledSession(CryptoSession):
 
     def close(self) -> None:
         """Close it, whatever state it is in."""
-        close_quietly(self._session)
+        self._session.close()
 
     def revoke(self) -> None:
         """Make every further call on it fail: its number, and those of its objects, may be others' soon."""
@@ -150,12 +136,11 @@ class SessionPool:
         self._lent: set[PooledSession] = set()
         self._waiting = 0
         self._retired = False
-        self._closes = True
 
     @property
     def lent(self) -> int:
         """How many sessions are in use now."""
-        return self._places_taken
+        return len(self._lent)
 
     def borrow(self) -> PooledSession:
         """A session for the calling thread, as a context manager.
@@ -188,7 +173,7 @@ class SessionPool:
             raise
 
     def _open(self) -> PooledSession:
-        session = PooledSession(self, open_session(self._token))
+        session = PooledSession(self, open_session(self.module, self._token))
         try:
             # Opened without a login it would come to life under the next one, with handles of this one.
             if not session.is_logged_in():
@@ -226,9 +211,11 @@ class SessionPool:
     def _shrink(self) -> bool:
         """Make do with the sessions that the token has given; False when it has given none."""
         with self._lock:
-            if not self._places_taken:
+            # Some may have come back since the token said no.
+            given = self._places_taken + len(self._idle)
+            if not given:
                 return False
-            self._limit = min(self._limit, self._places_taken)
+            self._limit = min(self._limit, given)
             _log.warning("token_gives_fewer_sessions", limit=self._limit)
             return True
 
@@ -249,8 +236,7 @@ class SessionPool:
             self._places_taken -= 1
             if self._waiting:
                 self._freed.notify()
-            closes = self._closes and not keep
-        if closes:
+        if not keep:
             session.close()
 
     def drop_idle(self) -> None:
@@ -261,19 +247,11 @@ class SessionPool:
         for session in dropped:
             session.close()
 
-    def retire(self, *, closes: bool) -> None:
-        """End all use of this login: nothing is lent any more, what is lent is revoked.
-
-        Args:
-            closes: False where the token has lost the sessions. It may give their numbers to others, and
-                closing one of ours would end one of theirs.
-        """
+    def retire(self) -> None:
+        """End all use of this login: lend nothing, revoke what is lent, close the rest."""
         with self._lock:
             self._retired = True
-            self._closes = closes
             for session in self._lent:
                 session.revoke()
-            if not closes:
-                self._idle.clear()
             self._freed.notify_all()
         self.drop_idle()

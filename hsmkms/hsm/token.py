@@ -29,7 +29,7 @@ from hsmkms.hsm.login import Pin
 from hsmkms.hsm.materials import admit, destroy_all, make_material
 from hsmkms.hsm.module import Modules
 from hsmkms.hsm.probe import ProbeReport
-from hsmkms.hsm.return_codes import CKR_DEVICE_MEMORY, CkrError, Verdict
+from hsmkms.hsm.return_codes import CKR_DEVICE_MEMORY, CKR_SESSION_COUNT, CkrError, Verdict
 from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed, seal, seal_new_data_key
 from hsmkms.hsm.sessions import PooledSession, PoolRetiredError
 from hsmkms.hsm.settings import TokenSettings
@@ -165,14 +165,20 @@ class TokenHsm:
         while True:
             link = connection.link
             try:
-                with link.pool.borrow() as session:
-                    result = act(session, link, *args)
-            except CkrError as error:
-                self._judge(error, link, object_id, tried)
+                session = link.pool.borrow()
             except PoolRetiredError as error:
                 if connection.last_link is link:
                     raise KeyUnavailableError(UNAVAILABLE) from error
-            except CanaryUnaskedError as error:
+                continue
+            except CkrError as error:
+                self._judge(error, link, object_id, tried)
+                continue
+            try:
+                with session:
+                    result = act(session, link, *args)
+            except CkrError as error:
+                self._judge(error, link, object_id, tried)
+            except (CanaryUnaskedError, PoolRetiredError) as error:
                 raise KeyUnavailableError(UNAVAILABLE) from error
             except (TokenLostError, TokenSickError) as error:
                 connection.suspect(link, str(error))
@@ -198,15 +204,31 @@ class TokenHsm:
                 pass
             case Verdict.REFIND_HANDLE:
                 raise KeyUnavailableError(UNAVAILABLE) from error
+            case Verdict.REPAIR if object_id is not None and self._is_well_without(object_id, link):
+                raise KeyUnavailableError(UNAVAILABLE) from error
             case Verdict.RENEW_SESSION | Verdict.REPAIR | Verdict.STOP:
                 self._connection.suspect(link, f"the token fails: {error}")
                 raise KeyUnavailableError(UNAVAILABLE) from error
             case Verdict.CAPACITY:
-                _log.error("token_full", error=str(error))
+                event = "token_sessions_used_up" if error.code == CKR_SESSION_COUNT else "token_full"
+                _log.error(event, error=str(error))
                 raise ThrottlingError from error
             case _:
                 self._fail(error)
         tried.add(verdict)
+
+    def _is_well_without(self, object_id: bytes, link: Link) -> bool:
+        """Whether it is one object that fails and not the token: one damaged key must not take all away."""
+        try:
+            with link.pool.borrow() as session:
+                self._connection.vitality.require_well(session, link.canary)
+        except CanaryUnaskedError:
+            pass  # it sang within the last second
+        except (CkrError, PoolRetiredError, ThrottlingError, TokenSickError):
+            return False
+        link.handles.forget(object_id)
+        _log.error("token_object_fails", object_id=object_id.hex())
+        return True
 
     @staticmethod
     def _fail(error: CkrError) -> NoReturn:
@@ -250,7 +272,10 @@ class TokenHsm:
         with contextlib.suppress(CkrError):
             destroy_all(session, material_id)
             return True
-        with contextlib.suppress(CkrError, ThrottlingError), link.pool.borrow() as another:
+        with (
+            contextlib.suppress(CkrError, PoolRetiredError, ThrottlingError),
+            link.pool.borrow() as another,
+        ):
             destroy_all(another, material_id)
             return True
         _log.error("token_object_may_be_left", object_id=material_id.hex())

@@ -252,6 +252,27 @@ def test_an_object_that_vanished_is_unavailable_and_the_token_is_not(faulty: Ben
     assert hsm.readiness().state is ReadinessState.READY
 
 
+def test_one_object_that_fails_does_not_take_the_others_away(faulty: Bench, shim: FaultShim) -> None:
+    hsm = faulty.ready()
+    good, bad = new_version(hsm, KEY_ID), new_version(hsm, KEY_ID)
+    sealed = hsm.seal(good, AAD, b"x")
+    for _ in range(3):
+        faulty.clock.ahead_seconds += 2
+        # As SoftHSM answers for an object whose file is damaged: again and again, and for it alone.
+        shim.fail("C_EncryptInit", GENERAL_ERROR, count=2)
+        with pytest.raises(KeyUnavailableError):
+            hsm.seal(bad, AAD, b"x")
+        shim.clear()
+        assert hsm.readiness().state is ReadinessState.READY
+        assert hsm.open(good, AAD, sealed) == b"x"
+    shim.fail("C_EncryptInit", GENERAL_ERROR)
+    shim.fail("C_Decrypt", GENERAL_ERROR)
+    faulty.clock.ahead_seconds += 2
+    with pytest.raises(KeyUnavailableError):
+        hsm.seal(bad, AAD, b"x")
+    assert hsm.readiness().state is ReadinessState.AWAY
+
+
 def test_a_wrapping_object_that_vanished_ends_wrapping_and_nothing_else(faulty: Bench) -> None:
     hsm, another = faulty.ready(), faulty.ready()
     version = new_version(hsm, KEY_ID)
