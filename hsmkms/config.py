@@ -116,7 +116,11 @@ class RegionSettings(TokenSettings):
     def _one_pin_source(self) -> Self:
         if (self.pin_file is None) == (self.pin_credential is None):
             raise ValueError("give exactly one of pin_file and pin_credential")
-        for path in (self.module_path, self.pin_file):
+        return self
+
+    @model_validator(mode="after")
+    def _absolute_paths(self) -> Self:
+        for path in (self.module_path, self.pin_file, self.pin_refused_marker):
             _require_absolute(path)
         return self
 

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 
 class KmsError(Exception):
-    """The root of the tree; never raised itself."""
+    """The root of the tree; never raised itself. Goes from process to process whole, whatever made it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[KmsError], args: tuple[object, ...], attributes: dict[str, object]) -> KmsError:
+    refusal = kind.__new__(kind)
+    refusal.args = args
+    refusal.__dict__.update(attributes)
+    return refusal
 
 
 # --- Who is asking? ------------------------------------------------------------------------------------

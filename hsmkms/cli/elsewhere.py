@@ -37,7 +37,13 @@ def run_elsewhere(
             future = executor.submit(function, *args, **kwargs)
         finally:
             signal.signal(signal.SIGINT, before)
-        return future.result()
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            # It may hang in a token call, and leaving the pool would wait for it.
+            for child in multiprocessing.active_children():
+                child.kill()
+            raise
 
 
 def _begin(parent_pid: int) -> None:

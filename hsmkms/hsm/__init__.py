@@ -10,7 +10,13 @@ from hsmkms.hsm.link import TokenRefusedError
 from hsmkms.hsm.login import LoginRefusedError, LoginUnavailableError, Pin
 from hsmkms.hsm.module import ForkedError, ModuleLoadError, Modules
 from hsmkms.hsm.probe import ProbeReport, ProbeResult
-from hsmkms.hsm.provision import PreparedToken, ProvisionError, initialize_softhsm_token, prepare_token
+from hsmkms.hsm.provision import (
+    PreparedToken,
+    ProvisionError,
+    complete_softhsm_token,
+    initialize_softhsm_token,
+    prepare_token,
+)
 from hsmkms.hsm.return_codes import CkrError
 from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.token import TokenHsm
@@ -33,6 +39,7 @@ __all__ = [
     "TokenHsm",
     "TokenRefusedError",
     "TokenSettings",
+    "complete_softhsm_token",
     "initialize_softhsm_token",
     "prepare_token",
 ]

@@ -11,8 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.return_codes import CKR_USER_ALREADY_LOGGED_IN, PIN_CODES, CkrError, Verdict, name_of
+
+_log = structlog.get_logger(__name__)
 
 _LOCK_WAIT_SECONDS: Final = 30.0
 _LOCK_POLL_SECONDS: Final = 0.02
@@ -70,7 +74,7 @@ def log_in(session: CryptoSession, pin: Pin, marker: Path | None, now: datetime)
             if error.code == CKR_USER_ALREADY_LOGGED_IN:
                 return  # another region of this process is on the same token
             if error.code in PIN_CODES and marker is not None and pending is not None:
-                pending.replace(marker)
+                _keep(pending, marker)
             if error.verdict is Verdict.STOP:
                 remedy = (
                     f". Correct the PIN, then remove {marker}" if error.code in PIN_CODES and marker else ""
@@ -81,7 +85,8 @@ def log_in(session: CryptoSession, pin: Pin, marker: Path | None, now: datetime)
             raise
         finally:
             if pending is not None:
-                pending.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it says nothing under that name
+                    pending.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -112,6 +117,19 @@ def _acquire(lock_file: int, marker: Path) -> None:
             time.sleep(_LOCK_POLL_SECONDS)
         else:
             return
+
+
+def _keep(pending: Path, marker: Path) -> None:
+    try:
+        pending.replace(marker)
+        descriptor = os.open(marker.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        # This process tries no more all the same.
+        _log.error("pin_marker_not_kept", marker=str(marker), reason=error.strerror)
 
 
 def _write_pending(marker: Path, now: datetime) -> Path:

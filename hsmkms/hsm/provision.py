@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from pkcs11 import Token
+from pkcs11 import Token, TokenFlag
 from pkcs11.exceptions import PKCS11Error
 
 from hsmkms.hsm.cryptoki import CryptoSession
@@ -175,6 +175,24 @@ def initialize_softhsm_token(settings: TokenSettings, so_pin: Pin, pin: Pin, mod
         raise ProvisionError(f"{settings.module_path} has no slot without a token")
     _init_token(module, slot, label, so_pin)
     token = _one_token(module, settings)
+    _init_pin(token, so_pin, pin)
+    return token.serial.decode("ascii", "replace")
+
+
+def complete_softhsm_token(settings: TokenSettings, so_pin: Pin, pin: Pin, modules: Modules) -> None:
+    """Make a SoftHSM token where it is missing, and give it its user PIN where it has none yet.
+
+    Raises:
+        ProvisionError, ModuleLoadError, CkrError: as ``initialize_softhsm_token``.
+    """
+    tokens = modules.load(settings.module_path).tokens(settings.token_label, settings.token_serial)
+    if not tokens:
+        initialize_softhsm_token(settings, so_pin, pin, modules)
+    elif not tokens[0].flags & TokenFlag.USER_PIN_INITIALIZED:
+        _init_pin(tokens[0], so_pin, pin)
+
+
+def _init_pin(token: Token, so_pin: Pin, pin: Pin) -> None:
     try:
         session = token.open(rw=True, so_pin=so_pin.reveal().decode())
         try:
@@ -183,7 +201,6 @@ def initialize_softhsm_token(settings: TokenSettings, so_pin: Pin, pin: Pin, mod
             session.close()
     except PKCS11Error as error:
         raise ckr_error("C_InitPIN", error) from error
-    return token.serial.decode("ascii", "replace")
 
 
 def _init_token(module: Module, slot: int, label: str, so_pin: Pin) -> None:

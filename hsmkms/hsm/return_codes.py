@@ -145,7 +145,7 @@ RETURN_CODES: Final[Mapping[int, ReturnCode]] = {
     0x202: _R("CKR_OPERATION_CANCEL_FAILED", Verdict.RENEW_SESSION),
 }
 
-PIN_CODES: Final = frozenset({0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0x102})
+PIN_CODES: Final = frozenset({0xA0, 0xA1, 0xA2, 0xA3, 0xA4})
 """Codes of C_Login that say something about the PIN; a second try could lock the token."""
 
 _VENDOR_DEFINED: Final = 0x80000000

@@ -22,6 +22,7 @@ from hsmkms.hsm import (
     Pin,
     ProvisionError,
     TokenSettings,
+    complete_softhsm_token,
     initialize_softhsm_token,
 )
 from hsmkms.model.names import Region
@@ -34,7 +35,9 @@ from hsmkms.wiring.preparation import (
 
 DEFAULT_REGION: Final = Region("us-east-1")
 
-_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
+# SoftHSM cuts a line of its configuration at a number sign, and keeps its tokens wherever the rest points.
+_UNUSABLE: Final = re.compile(r"[\x00-\x1f\x7f#]")
+_LONGEST_LABEL: Final = 32
 _MODULE_GLOBS: Final = ("lib/softhsm/libsofthsm2.so", "lib/*/softhsm/libsofthsm2.so", "lib*/libsofthsm2.so")
 _MODULE_ROOTS: Final = (Path("/usr"), Path("/usr/local"), Path("/opt/homebrew"))
 _TOKEN_FAILURES: Final = (ProvisionError, ModuleLoadError, CkrError)
@@ -67,13 +70,12 @@ def lay_out(data: Path, regions: Sequence[Region]) -> Settings:
             ``DEFAULT_REGION`` is.
 
     Raises:
-        SettingsConflictError: the directory was made in another place.
+        SettingsConflictError: the directory was made in another place, or SoftHSM cannot have its path.
         PreparationError: there is no SoftHSM here, or the directory cannot be written.
         ConfigError: the directory's settings file does not load.
     """
     data = data.resolve()
-    if _CONTROL_CHARACTER.search(str(data)):
-        raise SettingsConflictError(f"{str(data)!r}: no control characters in the directory's path, please")
+    _require_usable(data)
     path = data / CONFIG_FILE_NAME
     known = _settings_made_here(path, data) if path.exists() else None
     served = known.regions if known else {}
@@ -87,6 +89,7 @@ def lay_out(data: Path, regions: Sequence[Region]) -> Settings:
         conf = _write_softhsm_conf(data / "softhsm")
         text = path.read_text(encoding="utf-8") if known else _SETTINGS_HEAD.format(data=_toml(data))
         for region in wanted:
+            label = _label_of(region)
             for kind in ("user", "so"):
                 pin = data / "pins" / f"{region}.{kind}"
                 # One that is there belongs to a token that is there.
@@ -95,12 +98,29 @@ def lay_out(data: Path, regions: Sequence[Region]) -> Settings:
             text += _SETTINGS_REGION.format(
                 region=region,
                 module=_toml(find_softhsm()),
-                label=_toml(f"hsmkms-{region}"[:32]),
+                label=_toml(label),
                 pin_file=_toml(data / "pins" / f"{region}.user"),
                 conf=_toml(conf),
             )
         _write_private(path, text)
     return load_settings(path)
+
+
+def _require_usable(directory: Path) -> None:
+    if _UNUSABLE.search(str(directory)):
+        raise SettingsConflictError(
+            f"{str(directory)!r}: SoftHSM can have neither '#' nor control characters in its directory's path"
+        )
+
+
+def _label_of(region: Region) -> str:
+    label = f"hsmkms-{region}"
+    if len(label) > _LONGEST_LABEL:
+        # Cut off, it could be another region's too.
+        raise SettingsConflictError(
+            f"{region}: too long a name for a token's label of {_LONGEST_LABEL} characters"
+        )
+    return label
 
 
 def _settings_made_here(path: Path, data: Path) -> Settings:
@@ -118,7 +138,7 @@ def _toml(value: object) -> str:
 
 
 def make_tokens(settings: Settings) -> None:
-    """Make the regions' tokens that are missing.
+    """Make the regions' tokens that are missing, and finish those whose making was cut short.
 
     Makes token calls, and wants a process of its own: one that goes on afterwards would see an old list of
     slots.
@@ -132,10 +152,8 @@ def make_tokens(settings: Settings) -> None:
     modules = Modules()
     for region, token in settings.regions.items():
         try:
-            if modules.load(token.module_path).tokens(token.token_label, token.token_serial):
-                continue
             so_pin = Pin((settings.data / "pins" / f"{region}.so").read_text(encoding="utf-8"))
-            initialize_softhsm_token(token, so_pin, read_pin(region, token), modules)
+            complete_softhsm_token(token, so_pin, read_pin(region, token), modules)
         except OSError as error:
             raise PreparationError(f"region {region}: {error.filename}: {error.strerror}") from error
         except _TOKEN_FAILURES as error:
@@ -146,8 +164,9 @@ def softhsm_settings(directory: Path, label: str) -> TokenSettings:
     """Settings of a SoftHSM token of its own in ``directory``, which is made ready; makes no token call.
 
     Raises:
-        PreparationError: there is no SoftHSM here, or the directory cannot be written.
+        PreparationError: there is no SoftHSM here, or the directory cannot be used or written.
     """
+    _require_usable(directory)
     with failures_of_writing(directory):
         conf = _write_softhsm_conf(directory)
     return TokenSettings(

@@ -83,5 +83,5 @@ def test_doctor_finds_what_others_may_read_and_a_trail_that_cannot_be_written(
     trail.touch()
     assert _problems(deployment) == [
         f"others may look into {deployment.data}; do: chmod go= {deployment.data}",
-        f"region {REGION}: the audit trail cannot be written in {trail}: File exists",
+        f"region {REGION}: the audit trail cannot be written in {trail}: Not a directory",
     ]

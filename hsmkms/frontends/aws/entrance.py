@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from datetime import datetime
+from typing import Final
 
 from hsmkms.authn import (
     SignatureClaim,
@@ -17,6 +19,8 @@ from hsmkms.errors import AuthenticationError, UnrecognizedCredentialsError
 from hsmkms.model.identities import Caller
 from hsmkms.model.names import Region
 from hsmkms.service.identities import Identities
+
+_ACCESS_KEY_ID: Final = re.compile(r"[A-Z0-9]{16,32}")
 
 
 def authenticate(
@@ -47,7 +51,10 @@ def authenticate(
 def claimed_access_key_id(request: WireRequest) -> str | None:
     """Whose signature a request claims to carry, proven or not; None when it claims nobody's in due form."""
     claim = _claim(request)
-    return None if claim is None else claim.access_key_id
+    # People put the secret into the id's place by mistake; nothing but the form of an id is repeated.
+    if claim is None or _ACCESS_KEY_ID.fullmatch(claim.access_key_id) is None:
+        return None
+    return claim.access_key_id
 
 
 def claimed_service(request: WireRequest) -> str | None:

@@ -25,7 +25,7 @@ from tests.faultshim import FaultShim
 AAD = bytes(68)
 KEY_ID = KeyId(str(uuid.UUID(int=1)))
 GENERAL_ERROR, DEVICE_ERROR, SESSION_COUNT = 0x05, 0x30, 0xB1
-PIN_LOCKED, SESSION_HANDLE_INVALID = 0xA4, 0xB3
+PIN_LOCKED, SESSION_HANDLE_INVALID, USER_PIN_NOT_INITIALIZED = 0xA4, 0xB3, 0x102
 
 
 # --- login -------------------------------------------------------------------------------------------------
@@ -91,6 +91,31 @@ def test_no_pin_is_tried_where_its_refusal_could_not_be_noted(
         hsm = faulty.hsm(Pin("wrong-0000"), pin_refused_marker=marker)
         assert hsm.connect().state is not ReadinessState.READY
     assert shim.calls("C_Login") == before
+
+
+def test_a_refusal_that_cannot_be_kept_is_one_all_the_same(
+    faulty: Bench, shim: FaultShim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_source: Path, _target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    before = shim.calls("C_Login")
+    monkeypatch.setattr(Path, "replace", full)
+    hsm = faulty.hsm(Pin("wrong-0000"))
+    assert hsm.connect().state is ReadinessState.REFUSED
+    for _ in range(3):
+        assert hsm.tend().state is ReadinessState.REFUSED
+    assert shim.calls("C_Login") - before == 1
+
+
+def test_a_token_without_a_user_pin_costs_no_try(faulty: Bench, shim: FaultShim) -> None:
+    shim.fail("C_Login", USER_PIN_NOT_INITIALIZED)
+    hsm = faulty.hsm()
+    assert hsm.connect().state is ReadinessState.REFUSED
+    assert "CKR_USER_PIN_NOT_INITIALIZED" in hsm.readiness().reason
+    marker = faulty.settings.pin_refused_marker
+    assert marker is not None
+    assert not marker.exists()
 
 
 def test_a_failed_connection_leaves_no_session(faulty: Bench, shim: FaultShim) -> None:

@@ -19,9 +19,11 @@ from hsmkms.hsm import (
     ModuleLoadError,
     Modules,
     ProvisionError,
+    complete_softhsm_token,
     initialize_softhsm_token,
     prepare_token,
 )
+from hsmkms.hsm.provision import _init_token
 from hsmkms.hsm.usages import Purpose
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import CallStyle, ReadinessState
@@ -129,6 +131,18 @@ def test_preparing_many_times_at_once_never_leaves_two_of_one(own: Bench) -> Non
     # Were there two of one kind, it would refuse the token: now, and for ever.
     afterwards = prepare_token(settings, PIN, own.modules, own.clock)
     own.ready(token_label="raced", expected_identity=afterwards.identity)
+
+
+def test_a_token_whose_making_was_cut_short_is_completed(own: Bench) -> None:
+    settings = own.settings.model_copy(update={"token_label": "half"})
+    module = own.modules.load(settings.module_path)
+    slot = module.free_slot()
+    assert slot is not None
+    _init_token(module, slot, "half", SO_PIN)
+    for _ in range(2):
+        complete_softhsm_token(settings, SO_PIN, PIN, own.modules)
+    prepare_token(settings, PIN, own.modules, own.clock)
+    own.ready(token_label="half")
 
 
 def test_objects_are_made_searched_and_destroyed_beside_each_other(own: Bench) -> None:

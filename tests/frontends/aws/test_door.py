@@ -187,6 +187,12 @@ def test_refusal_that_is_our_fault_is_logged_with_its_cause(tmp_path: Path, regi
             id="wrong secret",
         ),
         pytest.param(
+            partial(signed, b"{}", headers=LIST_KEYS, access_key_id="wJalrXUtnFEMIxK7MDENGxbPxRfiCYEXAMPLE"),
+            "UnrecognizedClientException",
+            None,
+            id="a secret in the place of the id",
+        ),
+        pytest.param(
             partial(signed, b"Action=GetCallerIdentity", service="sts", secret="other"),
             "SignatureDoesNotMatch",
             ACCESS_KEY_ID,

@@ -9,7 +9,7 @@ import pytest
 
 from hsmkms.config import load_settings
 from hsmkms.model.names import Region
-from hsmkms.wiring.development import DEFAULT_REGION, find_softhsm, lay_out
+from hsmkms.wiring.development import DEFAULT_REGION, find_softhsm, lay_out, softhsm_settings
 from hsmkms.wiring.preparation import PreparationError, SettingsConflictError
 
 EAST, WEST = Region("eu-east-1"), Region("eu-west-1")
@@ -40,7 +40,7 @@ def test_regions_are_added_and_none_is_lost_or_changed(tmp_path: Path) -> None:
     assert lay_out(tmp_path, []) == settings
 
 
-@pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "ünïcode", "a b", "{braces}", "#hash"])
+@pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "ünïcode", "a b", "{braces}", "per%cent"])
 def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     data = tmp_path / name
     data.mkdir()
@@ -49,9 +49,20 @@ def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     assert settings.regions[WEST].pin_file == data / "pins" / f"{WEST}.user"
 
 
-def test_but_one_that_no_file_can_hold(tmp_path: Path) -> None:
-    with pytest.raises(SettingsConflictError, match="control characters"):
-        lay_out(tmp_path / "two\nlines", [WEST])
+@pytest.mark.parametrize("name", ["two\nlines", "#hash", "half#"])
+def test_but_one_that_softhsm_would_cut(tmp_path: Path, name: str) -> None:
+    for refuse in (
+        lambda: lay_out(tmp_path / name, [WEST]),
+        lambda: softhsm_settings(tmp_path / name, "label"),
+    ):
+        with pytest.raises(SettingsConflictError, match="neither '#' nor control characters"):
+            refuse()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_region_whose_label_would_be_cut_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsConflictError, match="too long a name"):
+        lay_out(tmp_path, [Region("abcdefghijklmnop-abcdefghijkl-1")])
 
 
 def test_pins_outlive_the_settings_file(tmp_path: Path) -> None:
