@@ -45,7 +45,7 @@ _ATTRIBUTE_LENGTH: Final = 256  # the longest value that is ever read: a label
 # Attributes are read together; these codes mean that some of them could not be, and the others were.
 _PARTLY_READ: Final = frozenset({CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID, CKR_BUFFER_TOO_SMALL})
 
-assert _BUFFER_LENGTH >= MAX_PLAINTEXT_LENGTH + TAG_LENGTH + _MAX_IV_LENGTH  # noqa: S101
+assert _BUFFER_LENGTH >= MAX_PLAINTEXT_LENGTH + TAG_LENGTH + _MAX_IV_LENGTH  # noqa: S101 - of constants
 
 
 class GcmSession(Protocol):

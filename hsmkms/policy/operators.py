@@ -152,7 +152,7 @@ def _network(text: str) -> _Network:
 
 
 def _within(address: _Network, network: _Network) -> bool:
-    return address.version == network.version and address.subnet_of(network)  # type: ignore[arg-type]
+    return address.version == network.version and address.subnet_of(network)  # type: ignore[arg-type]  # same version
 
 
 def _family(name: str, negated: str | None, compile_value: Compile) -> list[Operator]:

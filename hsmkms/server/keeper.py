@@ -51,8 +51,7 @@ class Keeper:
         while not self._stopping.is_set():
             try:
                 self._round()
-            except Exception:  # noqa: BLE001
-                # The keeper outlives whatever a round runs into: without it nothing would ever be repaired.
+            except Exception:  # noqa: BLE001 - it outlives any round: nothing would be repaired without it
                 _log.exception("keeper_round_failed", region=self._kms.region)
             self._first_round.set()
             self._stopping.wait(_TICK_SECONDS)

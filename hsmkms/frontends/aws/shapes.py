@@ -43,7 +43,7 @@ class Shape(ABC):
             MalformedRequestError: another JSON type; AWS finds that before it looks at any limit.
         """
 
-    def broken_limits(self, value: object) -> Iterator[str]:  # noqa: ARG002
+    def broken_limits(self, value: object) -> Iterator[str]:  # noqa: ARG002 - a shape without limits
         """AWS's sentence for each limit that a value of the right type breaks."""
         return iter(())
 

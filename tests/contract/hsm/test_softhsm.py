@@ -8,6 +8,7 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,24 @@ def test_a_profile_without_wrapping_serves_without_it(softhsm: Bench) -> None:
     hsm = softhsm.ready(profile="generic")
     assert hsm.call_style is CallStyle.HANDED_OFF
     assert hsm.wrapping_id is None
+
+
+def test_a_secret_sealed_with_an_iv_of_another_length_opens(softhsm: Bench) -> None:
+    """A token whose profile was changed, say from luna-fips to luna, keeps its secrets."""
+    hsm = softhsm.ready()
+    usual = hsm._profile
+    hsm._profile = replace(usual, iv_length=16)
+    sealed = hsm.seal_secret(b"label", b"secret")
+    hsm._profile = usual
+    assert hsm.open_secret(b"label", sealed) == b"secret"
+
+
+def test_no_other_object_of_the_token_wraps(softhsm: Bench) -> None:
+    hsm = softhsm.ready()
+    identity_id = hsm.identity_id
+    assert identity_id is not None
+    with pytest.raises(KeyUnavailableError):
+        hsm.wrap_new_data_key(identity_id, 32)
 
 
 @pytest.mark.parametrize(
