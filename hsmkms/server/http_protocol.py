@@ -19,6 +19,7 @@ from hsmkms.server.intake import IS_WHOLE, Scope
 HEAD_BYTES: Final = 32 * 1024
 _READ_BYTES: Final = 256 * 1024  # what uvloop reads at once at most
 _GOODBYE_SECONDS: Final = 1.0
+_UNREAD_BYTES: Final = 4 * 1024 * 1024  # of a refused body, taken and thrown away until the peer looks up
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 )
@@ -115,7 +116,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin; a connection over TLS has entered before."""
-        super().connection_made(AnswerTransport(transport, self.loop))  # type: ignore[arg-type]  # acts as one
+        answers = AnswerTransport(transport, self.loop, self._may_close)
+        super().connection_made(answers)  # type: ignore[arg-type]  # acts as one
         if self._tcp is None and not self.enter(transport):
             transport.write(_FULL)
             self._close()
@@ -127,9 +129,11 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to one message, and give every head its time from its first byte on."""
-        if not self._listens:
-            return
         self._message_bytes += len(data)
+        if not self._listens:
+            if self._message_bytes > _UNREAD_BYTES:
+                self.abort()
+            return
         super().data_received(data)
         # Nearly every request comes in one piece, and needs no clock.
         if self._in_head and self._message_bytes and self._head_timer is None:
@@ -192,7 +196,8 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """The peer has caught up."""
         super().resume_writing()
-        self._stop_answer_timer()
+        if not self.transport.is_closing():
+            self._stop_answer_timer()
 
     def timeout_keep_alive_handler(self) -> None:
         """No request came for too long."""
@@ -224,6 +229,16 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         """Close as soon as the peer has read what is left for it, or when it takes too long."""
         self.transport.close()
         self._start_answer_timer()
+
+    def _may_close(self) -> bool:
+        """Not in the middle of a body: the peer reads the answer only when it has sent it all."""
+        if self._in_head:
+            return True
+        self._listens = False
+        self._message_bytes = 0
+        self._guard.begins_waiting(self)
+        self.flow.resume_reading()
+        return False
 
     def _start_answer_timer(self) -> None:
         if self._answer_timer is None:

@@ -166,9 +166,14 @@ def _examine_objects(
     }
     pending = [version.material_id for version in store.pending_keys(tokens.clock.now())]
     inventory = hsm.inventory([*versions, *pending])
-    # A version under way may or may not have its object yet; the sweep looks after it.
+    # A version under way may have its object, half of it (SoftHSM writes the attributes one by one), or none
+    # yet; the sweep looks after it.
     missing = [material_id for material_id in inventory.missing if material_id not in pending]
-    faults = {facts.material_id: list(facts.faults) for facts in inventory.objects if facts.faults}
+    faults = {
+        facts.material_id: list(facts.faults)
+        for facts in inventory.objects
+        if facts.faults and facts.material_id not in pending
+    }
     sound = versions.keys() - {*missing, *inventory.duplicate, *faults}
     strangers = _strangers(hsm, [versions[material_id] for material_id in sound])
     reserved = SqliteInvocationStore(settings.store, region).reserved()

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from hsmkms.model.keys import KeyState, VersionState
 from hsmkms.testing.token import make_softhsm_token
 from tests.acceptance.clients import new_key
 from tests.acceptance.deployments import FAILED, Deployment, refused, serving
@@ -57,6 +58,30 @@ def test_doctor_finds_a_count_that_is_lost(examined: tuple[Deployment, list[str]
         raw.execute("DELETE FROM invocations WHERE rowid = 1")
     (problem,) = _problems(deployment)
     assert "it is lost how often this version has encrypted" in problem
+
+
+@pytest.mark.parametrize("is_pending", [True, False])
+def test_an_object_that_is_half_made_is_the_sweeps_while_its_row_is_pending(
+    examined: tuple[Deployment, list[str]], tmp_path: Path, is_pending: bool
+) -> None:
+    """What a kill inside SoftHSM's C_GenerateKey leaves."""
+    deployment, (_, newest) = examined
+    object_file = max((tmp_path / "softhsm").rglob("*.object"), key=lambda path: path.stat().st_mtime_ns)
+    whole = object_file.read_bytes()
+    cka_local = (0x163).to_bytes(8, "big") + (1).to_bytes(8, "big")  # the attribute, and that it is a boolean
+    assert whole.count(cka_local + b"\xff") == 1
+    object_file.write_bytes(whole.replace(cka_local + b"\xff", cka_local + b"\x00"))
+    with sqlite3.connect(deployment.data / "regions" / REGION / "keys.sqlite") as raw:
+        (material_id,) = raw.execute(
+            "SELECT material_id FROM key_versions WHERE key_id = ?", (newest,)
+        ).fetchone()
+        if is_pending:
+            raw.execute("UPDATE keys SET state = ? WHERE key_id = ?", (KeyState.CREATING, newest))
+            raw.execute("UPDATE key_versions SET state = ? WHERE key_id = ?", (VersionState.PENDING, newest))
+    faulty = f"region {REGION}: the object of version {material_id.hex()} has wrong attributes: LOCAL"
+    problems = _problems(deployment)
+    assert (faulty in problems) is not is_pending
+    assert problems == [] or not is_pending
 
 
 @pytest.mark.parametrize("store", ["keys.sqlite", "counters.sqlite"])

@@ -198,6 +198,25 @@ def test_body_that_does_not_come_is_given_up(server: DevServer) -> None:
         assert peer.is_closed_by_server()
 
 
+def test_an_answer_is_not_lost_to_a_body_that_is_still_being_sent(server: DevServer) -> None:
+    """As an SDK does, the peer sends all of it before it looks up."""
+    with Peer(address_of(server)) as peer:
+        for piece in (HEAD + b"Content-Length: 1000000\r\n\r\n", bytes(400_000), bytes(600_000)):
+            peer.send(piece)
+            time.sleep(0.1)
+        status, head, body = peer.answer()
+        assert (status, b"RequestEntityTooLarge" in body) == (413, True)
+        assert b"connection: close" in head
+        assert peer.is_closed_by_server()
+
+
+def test_a_refused_body_is_not_taken_for_ever(server: DevServer) -> None:
+    with Peer(address_of(server)) as peer, pytest.raises(ConnectionError):
+        peer.send(HEAD + b"Content-Length: 999999999\r\n\r\n")
+        for _ in range(1000):
+            peer.send(bytes(100_000))
+
+
 @pytest.mark.parametrize(
     ("opening", "drip"),
     [
