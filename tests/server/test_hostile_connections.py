@@ -211,10 +211,10 @@ def test_an_answer_is_not_lost_to_a_body_that_is_still_being_sent(server: DevSer
 
 
 def test_a_refused_body_is_not_taken_for_ever(server: DevServer) -> None:
-    with Peer(address_of(server)) as peer, pytest.raises(ConnectionError):
+    with Peer(address_of(server)) as peer:
         peer.send(HEAD + b"Content-Length: 999999999\r\n\r\n")
-        for _ in range(1000):
-            peer.send(bytes(100_000))
+        with pytest.raises(ConnectionError):
+            peer.send(bytes(100_000_000))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hsmkms.server.answer_transport import AnswerTransport
 class RecordingTransport:
     """Remembers what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, can_end: bool) -> None:
+        self.can_end = can_end
         self.told: list[object] = []
 
     def write(self, piece: bytes) -> None:
@@ -24,16 +25,23 @@ class RecordingTransport:
     def close(self) -> None:
         self.told.append("close")
 
+    def can_write_eof(self) -> bool:
+        return self.can_end
+
+    def write_eof(self) -> None:
+        self.told.append("end")
+
     def is_closing(self) -> bool:
         return "close" in self.told
 
 
-def run(*acts: str) -> list[object]:
+def run(*acts: str, may_close: bool = True, can_end: bool = True) -> list[object]:
     """Let a transport do things, and the event loop turn once afterwards."""
 
     async def scenario() -> list[object]:
-        below = RecordingTransport()
-        transport = AnswerTransport(cast("asyncio.Transport", below), asyncio.get_running_loop())
+        below = RecordingTransport(can_end)
+        loop = asyncio.get_running_loop()
+        transport = AnswerTransport(cast("asyncio.Transport", below), loop, lambda: may_close)
         for act in acts:
             if act == "turn":
                 await asyncio.sleep(0)
@@ -61,3 +69,12 @@ def test_a_lone_write_waits_for_one_turn_at_most() -> None:
 def test_closing_sends_what_is_held_first() -> None:
     assert run("refused", "close") == [b"refused", "close"]
     assert run("close") == ["close"]
+
+
+def test_closing_twice_is_closing_once() -> None:
+    assert run("refused", "close", "close") == [b"refused", "close"]
+
+
+def test_only_our_side_is_closed_while_the_peer_still_sends() -> None:
+    assert run("refused", "close", may_close=False) == [b"refused", "end"]
+    assert run("refused", "close", may_close=False, can_end=False) == [b"refused"]

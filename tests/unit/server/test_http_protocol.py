@@ -42,6 +42,11 @@ class FakeTransport(asyncio.Transport):
     def was_aborted(self) -> bool:
         return self.aborted
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None: ...
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
@@ -206,11 +211,16 @@ def test_endless_framing_of_a_small_body_is_refused() -> None:
         connection.data_received(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
         chunk = b"1;" + b"x" * 4000 + b"\r\n{\r\n"
         sent = 0
-        while not transport.is_closing():
+        while not connection.transport.is_closing():
             connection.data_received(chunk)
             sent += len(chunk)
             assert sent < 2**20
         assert transport.written.startswith(b"HTTP/1.1 400")
+        assert not transport.is_closing(), "a peer that still sends would lose the answer"
+        while not transport.was_aborted():
+            connection.data_received(chunk)
+            sent += len(chunk)
+            assert sent < 2**23
 
     on_a_loop(run)
 
