@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from hsmkms.errors import KeyUnavailableError, ThrottlingError
+from hsmkms.errors import KeyUnavailableError, ServiceFaultError, ThrottlingError
 from hsmkms.hsm.handles import UNAVAILABLE, find_by_id
 from hsmkms.hsm.link import (
     Link,
@@ -129,6 +129,8 @@ class Connection:
         except _UnseenError as error:
             self._may_be_stale = True
             self._become(ReadinessState.AWAY, str(error))
+        except (ThrottlingError, ServiceFaultError) as error:
+            self._become(ReadinessState.AWAY, f"the objects of {self.settings.token_name}: {error}")
         except (TokenAwayError, LoginUnavailableError) as error:
             self._may_be_stale = self._link is not None
             self._become(ReadinessState.AWAY, str(error))

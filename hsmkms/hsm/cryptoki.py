@@ -8,8 +8,8 @@ as it was copied out.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Protocol
 
 from hsmkms.formats.blob import MAX_PLAINTEXT_LENGTH, TAG_LENGTH
@@ -33,11 +33,14 @@ Template = Mapping[int, AttributeValue]
 
 CKM_AES_KEY_GEN: Final = 0x1080
 CKM_AES_GCM: Final = 0x1087
+CKA_CLASS: Final = 0x00
 CKA_TOKEN: Final = 0x01
+CKO_VENDOR_DEFINED: Final = 0x80000000
 CKU_USER: Final = 1
 CKS_RW_USER_FUNCTIONS: Final = 3
 CKS_RO_USER_FUNCTIONS: Final = 1
 
+_NO_OBJECT: Final[Template] = {CKA_CLASS: CKO_VENDOR_DEFINED}
 _MAX_IV_LENGTH: Final = 16
 _BUFFER_LENGTH: Final = 8192  # 4096 of plaintext, tag and an appended IV fit, so no call asks for the size
 _SEARCH_BATCH: Final = 512
@@ -100,9 +103,11 @@ class CryptoSession:
             iv_bits: whether ``ulIvBits`` is filled in.
             objects_lock: held while the token's own objects are made, destroyed, searched or looked at, where
                 the module cannot do these at the same time. Session objects live in its memory alone.
+                Such a module also loses sight of others' objects when it writes its own (see ``_alone``).
         """
         self.handle = handle
         self._objects_lock = objects_lock or nullcontext()
+        self._forgets_others = objects_lock is not None
         self._functions = functions
         self._buffer = ctypes.create_string_buffer(_BUFFER_LENGTH)
         self._buffer_address = ctypes.addressof(self._buffer)
@@ -185,7 +190,7 @@ class CryptoSession:
         attributes, _values = _packed(template)
         mechanism = Mechanism(CKM_AES_KEY_GEN, None, 0)
         handle = ctypes.c_ulong()
-        with self._objects_lock if template[CKA_TOKEN] else nullcontext():
+        with self._alone() if template[CKA_TOKEN] else nullcontext():
             code = self._functions.C_GenerateKey(
                 self.handle,
                 ctypes.addressof(mechanism),
@@ -270,16 +275,32 @@ class CryptoSession:
         """Handles of the objects that fit, at most ``limit``."""
         attributes, _values = _packed(template)
         with self._objects_lock:
-            code = self._functions.C_FindObjectsInit(
-                self.handle, ctypes.addressof(attributes), len(attributes)
-            )
-            if code:
-                raise CkrError("C_FindObjectsInit", code)
+            self._begin_search(attributes)
             try:
                 return self._found(limit)
             finally:
                 # Its answer adds nothing: a session that cannot end its search says so at the next call.
                 self._functions.C_FindObjectsFinal(self.handle)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock to change the token's objects, having seen all that others changed.
+
+        SoftHSM reads its directory anew when the token's generation number has changed. To change an object
+        it takes over the number as it stands then, so that what another process made since the last search
+        would stay unseen until a third change (tried on 2.6.1).
+        """
+        with self._objects_lock:
+            if self._forgets_others:
+                attributes, _values = _packed(_NO_OBJECT)
+                self._begin_search(attributes)
+                self._functions.C_FindObjectsFinal(self.handle)
+            yield
+
+    def _begin_search(self, attributes: ctypes.Array[Attribute]) -> None:
+        code = self._functions.C_FindObjectsInit(self.handle, ctypes.addressof(attributes), len(attributes))
+        if code:
+            raise CkrError("C_FindObjectsInit", code)
 
     def _found(self, limit: int | None) -> list[int]:
         batch = (ctypes.c_ulong * _SEARCH_BATCH)()
@@ -313,7 +334,7 @@ class CryptoSession:
 
     def destroy_object(self, object_handle: int) -> None:
         """Destroy an object of the token's own."""
-        with self._objects_lock:
+        with self._alone():
             self.destroy_session_object(object_handle)
 
     def destroy_session_object(self, object_handle: int) -> None:

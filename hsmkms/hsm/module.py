@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from pkcs11 import Token, TokenFlag, _pkcs11
 from pkcs11.exceptions import PKCS11Error, TokenNotPresent, TokenNotRecognised
 
 from hsmkms.hsm.function_list import FunctionList
+from hsmkms.hsm.objects_lock import ObjectsLock
 from hsmkms.hsm.owners import Owners
 from hsmkms.hsm.return_codes import CKR_CRYPTOKI_ALREADY_INITIALIZED, CkrError, ckr_error
 
@@ -53,15 +55,18 @@ class _Library(_pkcs11.lib):
 class Module:
     """One PKCS#11 library of this process, shared by every region on it."""
 
-    def __init__(self, library_path: Path) -> None:
+    def __init__(self, library_path: Path, objects_lock_file: Path | None = None) -> None:
         """Load and initialise.
+
+        Args:
+            objects_lock_file: of all processes that use the module; see ``Modules``.
 
         Raises:
             ModuleLoadError: no such file, or no PKCS#11 module.
             CkrError: ``C_Initialize`` failed; another try later may succeed.
         """
         self.library_path = library_path
-        self.objects_lock = threading.Lock()
+        self.objects_lock = ObjectsLock(objects_lock_file)
         """For profiles that make, destroy and search objects one at a time."""
         self.owners = Owners()
         self._pid = os.getpid()
@@ -139,9 +144,16 @@ class Module:
 class Modules:
     """The modules of one process by their path; made once by whoever wires the process together."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock_directory: Path | None = None) -> None:
+        """Set up; loads nothing yet.
+
+        Args:
+            lock_directory: of all processes that use the same tokens, for a lock file a module; for profiles
+                that need ``one_object_call_at_a_time``.
+        """
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._lock_directory = lock_directory
         self._modules: dict[Path, Module] = {}
 
     def load(self, library_path: Path) -> Module:
@@ -159,5 +171,11 @@ class Modules:
         with self._lock:
             module = self._modules.get(resolved)
             if module is None:
-                module = self._modules[resolved] = Module(resolved)
+                module = self._modules[resolved] = Module(resolved, self._lock_file(resolved))
             return module
+
+    def _lock_file(self, library_path: Path) -> Path | None:
+        if self._lock_directory is None:
+            return None
+        name = hashlib.sha256(bytes(library_path)).hexdigest()[:16]
+        return self._lock_directory / f"objects-{name}.lock"

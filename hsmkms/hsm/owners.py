@@ -23,8 +23,7 @@ class OpenSession:
 
     def __init__(self, session: Session, owners: Owners) -> None:
         """Take a number over, from whoever had it."""
-        # python-pkcs11's types do not mention it.
-        self.number = int(getattr(session, "handle"))  # noqa: B009
+        self.number = int(getattr(session, "handle"))  # noqa: B009 - python-pkcs11's types do not mention it
         self.on_lost: Callable[[], None] | None = None
         self._session = session
         self._owners = owners

@@ -61,8 +61,8 @@ class Profile:
         bad_tag_definite: codes that mean a bad tag and nothing else.
         bad_tag_ambiguous: codes for a bad tag that the token also uses when it fails otherwise.
         sets_iv_bits: ``ulIvBits`` is the IV's length in bits; else zero.
-        one_object_call_at_a_time: objects are made, destroyed, searched and looked at under one lock of the
-            process.
+        one_object_call_at_a_time: objects are made, destroyed, searched and looked at under one lock of all
+            processes that use the token; whoever changes one searches first.
         knows: attributes of protection that are put into templates and read back.
     """
 

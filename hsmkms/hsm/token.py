@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NoReturn, TypeVar, TypeVarTuple, Unpack
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -21,6 +20,7 @@ from hsmkms.formats.aad import Domain, internal_aad
 from hsmkms.formats.blob import Sealed
 from hsmkms.formats.sealed import SealedFormError, parse_sealed, serialize_sealed
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS, WrappedKey, parse_wrapped_key, serialize_wrapped_key
+from hsmkms.hsm.calls import FAULT, TokenCalls, fail
 from hsmkms.hsm.connection import Connection
 from hsmkms.hsm.handles import UNAVAILABLE, Handle, TokenLostError, scan_objects
 from hsmkms.hsm.inspection import Inventory, TokenFacts, take_inventory, token_facts
@@ -29,12 +29,11 @@ from hsmkms.hsm.login import Pin
 from hsmkms.hsm.materials import admit, destroy_all, make_material
 from hsmkms.hsm.module import Modules
 from hsmkms.hsm.probe import ProbeReport
-from hsmkms.hsm.return_codes import CKR_DEVICE_MEMORY, CKR_SESSION_COUNT, CkrError, Verdict
+from hsmkms.hsm.return_codes import CKR_DEVICE_MEMORY, CkrError, Verdict
 from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed, seal, seal_new_data_key
 from hsmkms.hsm.sessions import PooledSession, PoolRetiredError
 from hsmkms.hsm.settings import TokenSettings
 from hsmkms.hsm.usages import Purpose
-from hsmkms.hsm.vitality import CanaryUnaskedError, TokenSickError
 from hsmkms.hsm.wrapping import unwrap_data_key, wrap_new_data_key
 from hsmkms.model.keys import KeyVersion
 from hsmkms.model.names import KeyId, MaterialId
@@ -42,11 +41,6 @@ from hsmkms.ports.clock import Clock
 from hsmkms.ports.hsm import CallStyle, Readiness, ReadinessState, TokenMaterial
 
 _log = structlog.get_logger(__name__)
-
-_Ts = TypeVarTuple("_Ts")
-_T = TypeVar("_T")
-
-_FAULT: Final = "The token could not do its work."
 
 
 class TokenHsm:
@@ -59,6 +53,7 @@ class TokenHsm:
             modules: this process's registry, shared by all its regions; made after the last fork.
         """
         self._connection = Connection(settings, pin, modules, clock)
+        self._run = TokenCalls(self._connection).run
         self._profile = settings.vendor_profile
 
     # --- what is known without asking the token -----------------------------------------------------------
@@ -126,14 +121,14 @@ class TokenHsm:
         try:
             return token_facts(link.module, link.token)
         except CkrError as error:
-            self._fail(error)
+            fail(error)
 
     def inventory(self, material_ids: Iterable[MaterialId]) -> Inventory:
         """The token's version objects against the rows' material ids, for ``doctor``."""
         try:
             return take_inventory(self._connection.link, self._profile, material_ids)
         except CkrError as error:
-            self._fail(error)
+            fail(error)
 
     def require_same_key(self, version: KeyVersion) -> None:
         """Make sure that a version's object is the key that its row means, as before its first use.
@@ -146,94 +141,6 @@ class TokenHsm:
     def tend(self) -> Readiness:
         """Repair what can be repaired in this process."""
         return self._connection.tend()
-
-    # --- running an act on a session ----------------------------------------------------------------------
-
-    def _run(
-        self,
-        object_id: bytes | None,
-        act: Callable[[PooledSession, Link, Unpack[_Ts]], _T],
-        *args: *_Ts,
-    ) -> _T:
-        """Run an act on a session, again when a failure was the session's, the handle's or the link's.
-
-        Args:
-            object_id: the object whose handle is searched again when the token does not know it.
-        """
-        connection = self._connection
-        tried: set[Verdict] = set()
-        while True:
-            link = connection.link
-            try:
-                session = link.pool.borrow()
-            except PoolRetiredError as error:
-                if connection.last_link is link:
-                    raise KeyUnavailableError(UNAVAILABLE) from error
-                continue
-            except CkrError as error:
-                self._judge(error, link, object_id, tried)
-                continue
-            try:
-                with session:
-                    result = act(session, link, *args)
-            except CkrError as error:
-                self._judge(error, link, object_id, tried)
-            except (CanaryUnaskedError, PoolRetiredError) as error:
-                raise KeyUnavailableError(UNAVAILABLE) from error
-            except (TokenLostError, TokenSickError) as error:
-                connection.suspect(link, str(error))
-                raise KeyUnavailableError(UNAVAILABLE) from error
-            else:
-                connection.vitality.note_success()
-                return result
-
-    def _judge(self, error: CkrError, link: Link, object_id: bytes | None, tried: set[Verdict]) -> None:
-        """Return when another try makes sense, once a kind of failure; raise what the caller may see else."""
-        verdict = error.verdict
-        if verdict is Verdict.REFIND_HANDLE:
-            if object_id is None:
-                verdict = Verdict.REPAIR  # a session object of the act's own
-            else:
-                link.handles.forget(object_id)
-        elif verdict is Verdict.REPAIR:
-            self._connection.vitality.note_failure()
-        match verdict:
-            case Verdict.RENEW_SESSION | Verdict.REPAIR if verdict not in tried:
-                link.pool.drop_idle()  # the others are likely to be in the same state
-            case Verdict.REFIND_HANDLE if verdict not in tried:
-                pass
-            case Verdict.REFIND_HANDLE:
-                raise KeyUnavailableError(UNAVAILABLE) from error
-            case Verdict.REPAIR if object_id is not None and self._is_well_without(object_id, link):
-                raise KeyUnavailableError(UNAVAILABLE) from error
-            case Verdict.RENEW_SESSION | Verdict.REPAIR | Verdict.STOP:
-                self._connection.suspect(link, f"the token fails: {error}")
-                raise KeyUnavailableError(UNAVAILABLE) from error
-            case Verdict.CAPACITY:
-                event = "token_sessions_used_up" if error.code == CKR_SESSION_COUNT else "token_full"
-                _log.error(event, error=str(error))
-                raise ThrottlingError from error
-            case _:
-                self._fail(error)
-        tried.add(verdict)
-
-    def _is_well_without(self, object_id: bytes, link: Link) -> bool:
-        """Whether it is one object that fails and not the token: one damaged key must not take all away."""
-        try:
-            with link.pool.borrow() as session:
-                self._connection.vitality.require_well(session, link.canary)
-        except CanaryUnaskedError:
-            pass  # it sang within the last second
-        except (CkrError, PoolRetiredError, ThrottlingError, TokenSickError):
-            return False
-        link.handles.forget(object_id)
-        _log.error("token_object_fails", object_id=object_id.hex())
-        return True
-
-    @staticmethod
-    def _fail(error: CkrError) -> NoReturn:
-        _log.error("token_call_failed", error=str(error))
-        raise ServiceFaultError(_FAULT) from error
 
     # --- randomness and materials -------------------------------------------------------------------------
 
@@ -254,7 +161,7 @@ class TokenHsm:
         if link.handles.knows(material_id):
             # Undoing a second object under the id would take the first one away too.
             _log.error("token_object_exists", object_id=material_id.hex())
-            raise ServiceFaultError(_FAULT)
+            raise ServiceFaultError(FAULT)
         try:
             handle, check_value = make_material(session, self._profile, key_id, material_id)
         except (CkrError, KmsError) as error:

@@ -33,6 +33,7 @@ from tests.contract.hsm.tokens import PIN, SO_PIN, Bench, environment, new_versi
 AAD = bytes(68)
 AWAY, REFUSED = ReadinessState.AWAY, ReadinessState.REFUSED
 KEY_ID = KeyId(str(uuid.UUID(int=2)))
+OTHER_KEY_ID = KeyId(str(uuid.UUID(int=3)))
 
 
 @pytest.mark.parametrize("profile", ["nshield", "cloudhsm"])
@@ -294,6 +295,17 @@ def test_a_forked_child_is_refused_loudly(own: Bench) -> None:
     assert in_a_child(lambda: hsm.random(1)) == 0
     assert in_a_child(lambda: own.modules.load(own.settings.module_path)) == 0
     hsm.seal(version, AAD, b"x")
+
+
+def test_what_another_process_made_is_not_lost_sight_of(own: Bench) -> None:
+    """SoftHSM takes a token for unchanged since it wrote to it itself, whoever wrote before."""
+    one, another = own.ready(), own.beside().ready()
+    theirs = new_version(one, KEY_ID)
+    mine = new_version(another, OTHER_KEY_ID)
+    assert another.open(theirs, AAD, one.seal(theirs, AAD, b"x")) == b"x"
+    later = new_version(one, OTHER_KEY_ID)
+    another.destroy_material(mine.material_id)
+    assert another.open(later, AAD, one.seal(later, AAD, b"x")) == b"x"
 
 
 def test_a_module_is_loaded_once_and_never_finalised(own: Bench) -> None:

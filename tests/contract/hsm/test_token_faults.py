@@ -265,6 +265,10 @@ def test_one_object_that_fails_does_not_take_the_others_away(faulty: Bench, shim
         shim.clear()
         assert hsm.readiness().state is ReadinessState.READY
         assert hsm.open(good, AAD, sealed) == b"x"
+    # Whatever was wrong, its handle is not trusted any more: it is searched for, and proven anew.
+    searched = shim.calls("C_FindObjectsInit")
+    hsm.seal(bad, AAD, b"x")
+    assert shim.calls("C_FindObjectsInit") > searched
     shim.fail("C_EncryptInit", GENERAL_ERROR)
     shim.fail("C_Decrypt", GENERAL_ERROR)
     faulty.clock.ahead_seconds += 2

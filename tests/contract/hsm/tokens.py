@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,16 @@ class Bench:
         """A new ``TokenHsm``, not connected yet; ``changes`` to the settings."""
         settings = TokenSettings(**{**self.settings.model_dump(), **changes})
         return TokenHsm(settings, pin, self.modules, self.clock)
+
+    def beside(self) -> Bench:
+        """The same token through another copy of the library: to SoftHSM, from another process."""
+        library = self.directory / "beside.so"
+        shutil.copy(self.settings.module_path, library)
+        settings = self.settings.model_copy(update={"module_path": library})
+        with environment(settings.environment):
+            modules = Modules()
+            modules.load(library)
+        return replace(self, settings=settings, modules=modules)
 
     def ready(self, **changes: Any) -> TokenHsm:
         """A connected one."""
