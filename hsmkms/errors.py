@@ -45,13 +45,20 @@ class SignatureError(AuthenticationError):
 
 
 class UnrecognizedCredentialsError(AuthenticationError):
-    """The access key is unknown or disabled, or a session token came along.
+    """The access key is unknown or disabled, or its session token is missing, not its own or none of ours.
 
-    The three look alike, so that nobody learns which key ids exist.
+    They look alike, so that nobody learns which key ids exist.
     """
 
     def __init__(self) -> None:
         super().__init__("The security token included in the request is invalid.")
+
+
+class ExpiredCredentialsError(AuthenticationError):
+    """The session token is one of ours, and its time is over."""
+
+    def __init__(self) -> None:
+        super().__init__("The security token included in the request is expired")
 
 
 class AccessDeniedError(KmsError):
@@ -113,6 +120,17 @@ class MalformedPolicyDocumentError(KmsError):
     def __init__(self, place: str, why: str) -> None:
         super().__init__(f"The policy is malformed at {place}: {why}.")
         self.place = place
+
+
+class LockoutError(KmsError):
+    """The caller could not change the key policy any more once it is put."""
+
+    def __init__(self) -> None:
+        super().__init__("The new key policy will not allow you to update the key policy in the future.")
+
+
+class InvalidGrantIdError(KmsError):
+    """No grant of this key has that id."""
 
 
 class TagError(KmsError):

@@ -6,15 +6,18 @@ They also fail on demand: while ``broken`` is set, every call raises ``ServiceFa
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from hsmkms.errors import AlreadyExistsError, LimitExceededError, NotFoundError, ServiceFaultError
-from hsmkms.model.identities import AccessKey, AccessKeyStatus
+from hsmkms.model.grants import Grant
 from hsmkms.model.keys import Alias, Key, KeyState, KeyVersion, Tag, VersionState
-from hsmkms.model.names import AccountId, KeyId, MaterialId, Region
+from hsmkms.model.names import AccountId, KeyId, MaterialId
+from hsmkms.policy.grant_book import GrantBook
+from hsmkms.policy.stored import StoredPolicy
 from hsmkms.ports.store import KeySnapshot
 
 
@@ -32,18 +35,40 @@ class _Rows:
     versions: dict[MaterialId, KeyVersion] = field(default_factory=dict)
     aliases: dict[tuple[AccountId, str], Alias] = field(default_factory=dict)
     tags: dict[tuple[KeyId, str], str] = field(default_factory=dict)
+    policies: dict[KeyId, StoredPolicy] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
     wrappings: frozenset[bytes] = frozenset()
 
     def copy(self) -> _Rows:
         return _Rows(
-            dict(self.keys), dict(self.versions), dict(self.aliases), dict(self.tags), self.wrappings
+            dict(self.keys),
+            dict(self.versions),
+            dict(self.aliases),
+            dict(self.tags),
+            dict(self.policies),
+            dict(self.grants),
+            self.wrappings,
         )
 
     def enabled_keys(self) -> dict[KeyId, Key]:
-        return {key.key_id: key for key in self.keys.values() if key.current_material_id is not None}
+        """Keys as they are seen: with their tags and aliases."""
+        tags: dict[KeyId, dict[str, str]] = defaultdict(dict)
+        for (key_id, tag_key), tag_value in sorted(self.tags.items()):
+            tags[key_id][tag_key] = tag_value
+        names: dict[KeyId, set[str]] = defaultdict(set)
+        for alias in self.aliases.values():
+            names[alias.key_id].add(alias.name)
+        return {
+            key.key_id: replace(key, tags=tags[key.key_id], aliases=frozenset(names[key.key_id]))
+            for key in self.keys.values()
+            if key.current_material_id is not None
+        }
 
     def tags_of(self, key_id: KeyId) -> list[Tag]:
         return [Tag(name, value) for (owner, name), value in sorted(self.tags.items()) if owner == key_id]
+
+    def grants_of(self, key_id: KeyId) -> list[Grant]:
+        return [grant for grant in self.grants.values() if grant.key_id == key_id]
 
 
 class FakeKeyChanges:
@@ -55,13 +80,16 @@ class FakeKeyChanges:
     def key(self, key_id: KeyId) -> Key | None:
         return self._rows.enabled_keys().get(key_id)
 
-    def add_pending_key(self, key: Key, version: KeyVersion, tags: Sequence[Tag]) -> None:
+    def add_pending_key(
+        self, key: Key, version: KeyVersion, tags: Sequence[Tag], policy: StoredPolicy
+    ) -> None:
         if key.key_id in self._rows.keys or version.material_id in self._rows.versions:
             raise AlreadyExistsError(f"The key {key.key_id} exists already.")
         self._rows.keys[key.key_id] = replace(key, created_at=key.created_at.astimezone(UTC), versions={})
         self._rows.versions[version.material_id] = replace(
             version, created_at=version.created_at.astimezone(UTC)
         )
+        self.set_policy(key.key_id, policy)
         self.put_tags(key.key_id, tags)
 
     def enable_pending_key(self, key_id: KeyId, material_id: MaterialId, check_value: bytes) -> Key:
@@ -76,13 +104,16 @@ class FakeKeyChanges:
             current_material_id=material_id,
             versions=dict(self._rows.keys[key_id].versions) | {material_id: enabled},
         )
-        return self._rows.keys[key_id]
+        return self._rows.enabled_keys()[key_id]
 
     def remove_pending_key(self, key_id: KeyId) -> None:
         key = self._rows.keys.get(key_id)
         if key is None or key.current_material_id is not None:
             return
         del self._rows.keys[key_id]
+        del self._rows.policies[key_id]
+        for grant in self._rows.grants_of(key_id):
+            self.remove_grant(grant.grant_id)
         for material_id, version in list(self._rows.versions.items()):
             if version.key_id == key_id:
                 del self._rows.versions[material_id]
@@ -129,6 +160,34 @@ class FakeKeyChanges:
         for tag_key in tag_keys:
             self._rows.tags.pop((key_id, tag_key), None)
 
+    def policy(self, key_id: KeyId) -> StoredPolicy:
+        return self._rows.policies[key_id]
+
+    def set_policy(self, key_id: KeyId, policy: StoredPolicy) -> None:
+        if key_id in self._rows.keys:
+            self._rows.policies[key_id] = policy
+
+    def count_grants(self, key_id: KeyId) -> int:
+        return len(self._rows.grants_of(key_id))
+
+    def grants_named(self, key_id: KeyId, name: str) -> Sequence[Grant]:
+        return sorted(
+            (grant for grant in self._rows.grants_of(key_id) if grant.name == name),
+            key=lambda grant: grant.grant_id,
+        )
+
+    def grant(self, grant_id: str) -> Grant | None:
+        return self._rows.grants.get(grant_id)
+
+    def add_grant(self, grant: Grant) -> None:
+        if grant.grant_id in self._rows.grants:
+            raise AlreadyExistsError(f"The grant {grant.grant_id} exists already.")
+        self._require_key(grant.key_id)
+        self._rows.grants[grant.grant_id] = replace(grant, created_at=grant.created_at.astimezone(UTC))
+
+    def remove_grant(self, grant_id: str) -> None:
+        self._rows.grants.pop(grant_id, None)
+
     def note_wrapping(self, wrapping_id: bytes, now: datetime) -> None:  # noqa: ARG002 - nothing shows it yet
         self._rows.wrappings |= {wrapping_id}
 
@@ -148,7 +207,8 @@ class FakeKeyStore(_Breakable):
     def __init__(self) -> None:
         self._writing = threading.Lock()
         self._rows = _Rows()
-        self._snapshot = KeySnapshot(0, {}, {})
+        self._snapshot = KeySnapshot(0, {}, {}, {}, GrantBook())
+        self._policies: dict[StoredPolicy, StoredPolicy] = {}
 
     def snapshot(self) -> KeySnapshot:
         self._require_whole()
@@ -161,12 +221,25 @@ class FakeKeyStore(_Breakable):
             rows = self._rows.copy()
             yield FakeKeyChanges(rows)
             self._require_whole()
+            self._snapshot = self._next_snapshot(rows)
             self._rows = rows
-            self._snapshot = KeySnapshot(
-                self._snapshot.sequence + 1,
-                rows.enabled_keys(),
-                {name: alias.key_id for name, alias in rows.aliases.items()},
-            )
+
+    def _next_snapshot(self, rows: _Rows) -> KeySnapshot:
+        keys, before = rows.enabled_keys(), self._rows.grants
+        return KeySnapshot(
+            sequence=self._snapshot.sequence + 1,
+            keys=keys,
+            aliases={name: alias.key_id for name, alias in rows.aliases.items()},
+            policies={
+                key_id: self._policies.setdefault(policy, policy)
+                for key_id, policy in rows.policies.items()
+                if key_id in keys
+            },
+            grants=self._snapshot.grants.changed(
+                removed=before.keys() - rows.grants.keys(),
+                added=[grant for grant_id, grant in rows.grants.items() if before.get(grant_id) is not grant],
+            ),
+        )
 
     def list_keys(self, account: AccountId, after: str | None, limit: int) -> Sequence[KeyId]:
         self._require_whole()
@@ -189,6 +262,32 @@ class FakeKeyStore(_Breakable):
         self._require_whole()
         return [tag for tag in self._rows.tags_of(key_id) if after is None or tag.tag_key > after][:limit]
 
+    def list_grants(
+        self,
+        key_id: KeyId,
+        *,
+        grant_id: str | None,
+        grantee_id: str | None,
+        after: str | None,
+        limit: int,
+    ) -> Sequence[Grant]:
+        self._require_whole()
+        found = [
+            grant
+            for grant in self._rows.grants_of(key_id)
+            if grant_id in (None, grant.grant_id) and grantee_id in (None, grant.grantee.unique_id)
+        ]
+        return _page(found, after, limit)
+
+    def list_retirable_grants(self, retiring_id: str, after: str | None, limit: int) -> Sequence[Grant]:
+        self._require_whole()
+        found = [
+            grant
+            for grant in self._rows.grants.values()
+            if grant.retiring is not None and grant.retiring.unique_id == retiring_id
+        ]
+        return _page(found, after, limit)
+
     def noted_wrappings(self) -> frozenset[bytes]:
         self._require_whole()
         return self._rows.wrappings
@@ -197,6 +296,11 @@ class FakeKeyStore(_Breakable):
         self._require_whole()
         versions = sorted(self._rows.versions.values(), key=lambda v: (v.created_at, v.material_id))
         return [v for v in versions if v.state is VersionState.PENDING and v.created_at < older_than]
+
+
+def _page(grants: Sequence[Grant], after: str | None, limit: int) -> Sequence[Grant]:
+    ordered = sorted(grants, key=lambda grant: grant.grant_id)
+    return [grant for grant in ordered if grant.grant_id > (after or "")][:limit]
 
 
 class FakeInvocationStore(_Breakable):
@@ -227,77 +331,3 @@ class FakeInvocationStore(_Breakable):
         self._require_whole()
         with self._writing:
             return dict(self._reserved)
-
-
-@dataclass(frozen=True, slots=True)
-class FakeDirectorySnapshot:
-    """``DirectorySnapshot``."""
-
-    sequence: int
-    access_keys: Mapping[str, AccessKey]
-
-
-class FakeDirectory(_Breakable):
-    """``Directory`` in memory. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._writing = threading.Lock()
-        self._accounts: set[AccountId] = set()
-        self._sealed: dict[Region, bytes] = {}
-        self._snapshot = FakeDirectorySnapshot(0, {})
-
-    def snapshot(self) -> FakeDirectorySnapshot:
-        self._require_whole()
-        return self._snapshot
-
-    def add_account(self, account: AccountId, now: datetime) -> None:  # noqa: ARG002 - nothing shows it yet
-        self._require_whole()
-        with self._writing:
-            self._accounts.add(account)
-
-    def accounts(self) -> Sequence[AccountId]:
-        self._require_whole()
-        with self._writing:
-            return sorted(self._accounts)
-
-    def add_access_key(self, access_key: AccessKey) -> None:
-        self._require_whole()
-        with self._writing:
-            known = self._snapshot.access_keys
-            if access_key.account not in self._accounts:
-                raise NotFoundError(f"There is no account {access_key.account}.")
-            if access_key.access_key_id in known:
-                raise AlreadyExistsError(f"The access key {access_key.access_key_id} exists already.")
-            if sum(other.principal_arn == access_key.principal_arn for other in known.values()) >= 2:
-                raise LimitExceededError(f"{access_key.principal_arn} has 2 access keys already.")
-            self._keep(replace(access_key, created_at=access_key.created_at.astimezone(UTC)))
-
-    def set_access_key_status(self, access_key_id: str, status: AccessKeyStatus) -> None:
-        self._require_whole()
-        with self._writing:
-            access_key = self._snapshot.access_keys.get(access_key_id)
-            if access_key is None:
-                raise NotFoundError(f"There is no access key {access_key_id}.")
-            self._keep(replace(access_key, status=status))
-
-    def remove_access_key(self, access_key_id: str) -> None:
-        self._require_whole()
-        with self._writing:
-            access_keys = dict(self._snapshot.access_keys)
-            if access_keys.pop(access_key_id, None) is None:
-                raise NotFoundError(f"There is no access key {access_key_id}.")
-            self._snapshot = FakeDirectorySnapshot(self._snapshot.sequence + 1, access_keys)
-
-    def sealed_directory_keys(self) -> Mapping[Region, bytes]:
-        self._require_whole()
-        with self._writing:
-            return dict(sorted(self._sealed.items()))
-
-    def add_sealed_directory_key(self, region: Region, sealed: bytes) -> None:
-        self._require_whole()
-        with self._writing:
-            self._sealed[region] = sealed
-
-    def _keep(self, access_key: AccessKey) -> None:
-        access_keys = {**self._snapshot.access_keys, access_key.access_key_id: access_key}
-        self._snapshot = FakeDirectorySnapshot(self._snapshot.sequence + 1, access_keys)

@@ -17,7 +17,7 @@ from hsmkms.config import ServerSettings, Settings
 from hsmkms.errors import ValidationError
 from hsmkms.model.names import REGION_PATTERN, AccountId, Region
 from hsmkms.server.supervisor import serve
-from hsmkms.service.identities import require_access_key_form
+from hsmkms.service.accounts import require_access_key_form
 from hsmkms.wiring.development import lay_out, make_tokens
 from hsmkms.wiring.preparation import RootAccessKey, alone_in, prepare
 

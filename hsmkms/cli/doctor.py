@@ -46,7 +46,8 @@ def _show(found: Examination) -> None:
         _show_region(name, region)
     identities = members.get("identities")
     if identities is not None:
-        console.print(f"{identities['accounts']} accounts, {identities['access_keys']} access keys")
+        kinds = ("accounts", "users", "roles", "services", "access_keys")
+        console.print(", ".join(f"{identities[kind]} {kind.replace('_', ' ')}" for kind in kinds))
     for problem in found.problems:
         errors.print("[bold red]problem:[/] ", end="")
         errors.print(problem, markup=False)

@@ -6,7 +6,19 @@ import logging
 
 import typer
 
-from hsmkms.cli import access_keys, dev, doctor, init, serve
+from hsmkms.cli import (
+    access_keys,
+    accounts,
+    dev,
+    doctor,
+    init,
+    policies,
+    policy_questions,
+    roles,
+    serve,
+    services,
+    users,
+)
 from hsmkms.server.logs import configure_logs
 
 app = typer.Typer(
@@ -20,7 +32,17 @@ app.command("dev")(dev.dev)
 app.command("serve")(serve.serve)
 app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
-app.add_typer(access_keys.app, name="access-key")
+policies.app.command("simulate")(policy_questions.simulate)
+policies.app.command("lint")(policy_questions.lint)
+for name, commands in (
+    ("account", accounts.app),
+    ("user", users.app),
+    ("role", roles.app),
+    ("policy", policies.app),
+    ("service", services.app),
+    ("access-key", access_keys.app),
+):
+    app.add_typer(commands, name=name)
 
 
 def main() -> None:

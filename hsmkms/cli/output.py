@@ -35,8 +35,20 @@ wide = Console(highlight=False, width=10_000)
 def fail(message: str, code: ExitCode) -> NoReturn:
     """Say on standard error why the command cannot go on, and end with a code that says it too."""
     errors.print("[bold red]hsmkms:[/] ", end="")
-    errors.print(message, markup=False)
+    errors.print("\n".join(map(printable, message.split("\n"))), markup=False)
     raise typer.Exit(code)
+
+
+def printable(text: str) -> str:
+    """A text that others wrote, on one line and without what a terminal would obey or could not show."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def print_lines(text: str) -> None:
+    """Print a text that others wrote, which may have several lines; each of them is ``printable``."""
+    for line in text.split("\n"):
+        # Tabs and carriage returns are all that a policy may be laid out with besides.
+        console.print(printable(line.removesuffix("\r").expandtabs(4)), markup=False)
 
 
 def print_json(members: Mapping[str, object]) -> None:

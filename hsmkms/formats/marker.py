@@ -21,6 +21,9 @@ class ListKind(enum.IntEnum):
     KEYS = 1
     ALIASES = 2
     TAGS = 3
+    POLICIES = 4
+    GRANTS = 5
+    RETIRABLE_GRANTS = 6
 
 
 def serialize_marker(kind: ListKind, after: str) -> str:

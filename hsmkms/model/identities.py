@@ -1,17 +1,16 @@
-"""Who may call: accounts and their access keys, and the caller of one request."""
+"""Who may call: accounts, their users and roles, services, and the access keys of all of them."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hsmkms.model.names import AccountId, Region
+from hsmkms.model.names import AccountId
 
 
-class AccessKeyStatus(enum.StrEnum):
-    """AWS's two states of an access key."""
+class Status(enum.StrEnum):
+    """AWS's two states of an access key; here users, roles and services have them too."""
 
     ACTIVE = "Active"
     INACTIVE = "Inactive"
@@ -22,59 +21,75 @@ class AccessKey:
     """One access key of a principal; its secret is sealed under the identity store's own key.
 
     Attributes:
-        principal_arn: whose key it is, the account's root for now.
+        principal_id: whose key it is: the account id of an account's root, a user's unique id, a service's
+            name.
+        account: of the principal; None for a service's, which belongs to none.
         sealed_secret: see ``docs/formats/sealed-v1.md``.
     """
 
     access_key_id: str
-    account: AccountId
-    principal_arn: str
-    status: AccessKeyStatus
-    sealed_secret: bytes
+    account: AccountId | None
+    principal_id: str
+    status: Status
+    sealed_secret: bytes = field(repr=False)
     created_at: datetime
 
 
+class IdentityKind(enum.StrEnum):
+    """What an account's principals are, besides its root."""
+
+    USER = "user"
+    ROLE = "role"
+
+
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """A principal whose signature was verified."""
-
-    account: AccountId
-    principal_arn: str
-    principal_id: str
-    access_key_id: str
-
-
-@dataclass(slots=True)
-class Call:
-    """One authenticated request on its way through the service, and what its trail record will say.
+class IdentityRow:
+    """A user or a role, without what stands on it.
 
     Attributes:
-        event_source: the AWS service asked, such as ``kms.amazonaws.com``.
-        source_ip: the peer's address as the listening socket saw it.
-        request_parameters: members that may appear in the trail, in the wire's spelling; never a plaintext,
-            ciphertext or secret. The front-end that knows the wire fills it in.
-        may_block: False where the caller stands on an event loop; a verb that would have to wait for a disk
-            then raises ``WouldBlockSignal`` before it has any effect, and is called again with True.
-        resources: ARNs that the verb touched, in order; the verbs note them.
-        additional: facts about the decision that the verbs note for the record.
-        grant_tokens: what the caller brought besides its own rights; never recorded.
+        unique_id: ``AIDA`` or ``AROA`` and 17 capital letters and digits; never given again.
+        max_session_seconds: the longest session of a role, 3,600 to 43,200; None for a user.
     """
 
-    request_id: str
-    region: Region
-    caller: Caller
-    event_source: str
-    operation: str
-    read_only: bool
-    received_at: datetime
-    source_ip: str
-    user_agent: str
-    request_parameters: dict[str, object]
-    may_block: bool
-    resources: list[str]
-    additional: dict[str, object]
-    grant_tokens: Sequence[str] = field(default=(), repr=False)
+    account: AccountId
+    kind: IdentityKind
+    name: str
+    unique_id: str
+    status: Status
+    created_at: datetime
+    max_session_seconds: int | None = None
+
+    @property
+    def arn(self) -> str:
+        """Its ARN."""
+        return f"arn:aws:iam::{self.account}:{self.kind}/{self.name}"
 
 
-class WouldBlockSignal(Exception):  # noqa: N818 - a signal to the front-end, never a refusal
-    """The verb has to wait for a disk and was called where nothing may wait; it had no effect."""
+@dataclass(frozen=True, slots=True)
+class ManagedPolicy:
+    """An identity-based policy with a name of its own, which any user or role of its account may bear."""
+
+    account: AccountId
+    name: str
+    text: str
+    created_at: datetime
+
+    @property
+    def arn(self) -> str:
+        """Its ARN."""
+        return f"arn:aws:iam::{self.account}:policy/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that the operator registered; a principal that no account owns.
+
+    Attributes:
+        name: such as ``storage.internal``.
+        alias: names the service's keys: ``alias/aws/ALIAS``.
+    """
+
+    name: str
+    alias: str
+    status: Status
+    created_at: datetime

@@ -50,6 +50,19 @@ class KeyOrigin(enum.StrEnum):
     AWS_KMS = "AWS_KMS"
 
 
+class KeyManager(enum.StrEnum):
+    """Whose key it is to manage."""
+
+    CUSTOMER = "customer"
+    """The account's."""
+
+    SERVICE = "service"
+    """A registered service's, for the one account that owns it; AWS's word for it is ``AWS``."""
+
+    OWNER = "owner"
+    """A registered service's own, for all accounts that it serves; no account sees it."""
+
+
 class VersionState(enum.StrEnum):
     """A version is written down as pending before its object is made, and enabled once that was checked."""
 
@@ -80,6 +93,9 @@ class Key:
     Attributes:
         versions: every version that may decrypt, by material id; a version under way is not among them.
         current_material_id: the version that encrypts; None while the first one is under way.
+        service: whose the key is, where it is not the customer's: the name of the service.
+        tags: by their keys.
+        aliases: names, with their ``alias/`` prefix, of the aliases that name the key.
     """
 
     account: AccountId
@@ -92,6 +108,10 @@ class Key:
     created_at: datetime
     current_material_id: MaterialId | None
     versions: Mapping[MaterialId, KeyVersion] = field(default_factory=dict)
+    manager: KeyManager = KeyManager.CUSTOMER
+    service: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ AWS_KEY_ID_PATTERN: Final = re.compile(rf"{KEY_ID_PATTERN.pattern}|mrk-[0-9a-f]{
 
 ALIAS_PREFIX: Final = "alias/"
 
+OPERATOR_ACCOUNT: Final = AccountId("000000000000")
+"""Whom a service calls for that names no account: nobody can register it, and nothing is kept in it."""
+
 
 def key_arn(region: Region, account: AccountId, key_id: KeyId) -> str:
     """The ARN of a key."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from hsmkms.policy.context import RequestContext
+from hsmkms.policy.context import Context
 from hsmkms.policy.operators import OPERATORS, Fits, Operator
 from hsmkms.policy.patterns import PatternError, UnresolvedError
 
@@ -47,7 +47,27 @@ class Condition:
     _operator: Operator | None = field(repr=False)
     _fits: Sequence[Fits] = field(repr=False)
 
-    def holds(self, context: RequestContext, *, if_unresolved: bool) -> bool:
+    @property
+    def operator_name(self) -> str:
+        """The operator without its qualifier and ``IfExists``."""
+        return _NULL if self._operator is None else self._operator.name
+
+    @property
+    def qualifier(self) -> SetQualifier:
+        """How several values of its key are taken together."""
+        return self._qualifier
+
+    @property
+    def asks_for_value(self) -> bool:
+        """Whether it holds only where the request has the key, with a value that fits."""
+        return (
+            self._operator is not None
+            and not self._operator.negates
+            and not self._if_exists
+            and self._qualifier is not SetQualifier.FOR_ALL
+        )
+
+    def holds(self, context: Context, *, if_unresolved: bool) -> bool:
         """Whether the condition holds.
 
         Args:
@@ -56,13 +76,14 @@ class Condition:
         """
         given = context.get(self.key)
         if self._operator is None:
-            return (given is None) == (self.values[0].lower() == "true")
+            # "False" asks for a key that is there and not empty.
+            return (not given) == (self.values[0].lower() == "true")
         try:
             return self._compare(self._operator, given, context)
         except UnresolvedError:
             return if_unresolved
 
-    def _compare(self, operator: Operator, given: tuple[str, ...] | None, context: RequestContext) -> bool:
+    def _compare(self, operator: Operator, given: tuple[str, ...] | None, context: Context) -> bool:
         if not given:
             if given is None and self._if_exists:
                 return True
@@ -75,7 +96,7 @@ class Condition:
         answers = (self._value_fits(value, context) is not operator.negates for value in given)
         return all(answers) if self._qualifier is SetQualifier.FOR_ALL else any(answers)
 
-    def _value_fits(self, value: str, context: RequestContext) -> bool:
+    def _value_fits(self, value: str, context: Context) -> bool:
         # Every value is tried: a variable without value has to be noticed, whatever stands before it.
         answers = [fits(value, context) for fits in self._fits]
         return any(answers)

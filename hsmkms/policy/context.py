@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self
+
+
+class Context(Protocol):
+    """Condition keys and their values. A key that is not there is absent, which is not the same as empty."""
+
+    def get(self, key: str) -> tuple[str, ...] | None:
+        """The values of a key, its name in lower case; None when the request has none.
+
+        AWS compares names of keys without regard to case.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Condition keys and their values. A key that is not there is absent, which is not the same as empty.
+    """A context whose values are all known; see ``Context``.
 
     Attributes:
-        values: by the key's name in lower case, since AWS compares names of keys without regard to case.
+        values: by the key's name in lower case.
     """
 
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -28,5 +38,5 @@ class RequestContext:
         )
 
     def get(self, key: str) -> tuple[str, ...] | None:
-        """The values of a key, its name in lower case; None when the request has none."""
+        """The values of a key."""
         return self.values.get(key)

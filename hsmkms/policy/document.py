@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+import json
+import re
 from dataclasses import dataclass, field
+from typing import Final
 
 from hsmkms.policy.conditions import Condition
-from hsmkms.policy.context import RequestContext
+from hsmkms.policy.context import Context, RequestContext
 from hsmkms.policy.patterns import Pattern, UnresolvedError
 
 
@@ -82,36 +85,60 @@ class Statement:
 
     @property
     def label(self) -> str:
-        """The statement's name for people: its Sid, or else its place."""
-        return self.sid or f"Statement[{self.position}]"
+        """The statement's name for people: its Sid, or else its place.
+
+        A Sid that is more than words is quoted, so that it passes for nothing else in a reason.
+        """
+        if self.sid is None:
+            return f"Statement[{self.position}]"
+        return self.sid if _WORDS.fullmatch(self.sid) else json.dumps(self.sid)
 
     def concerns_action(self, action: str) -> bool:
         """Whether it is about an action such as ``kms:Decrypt``."""
         named = any(pattern.matches(action, _NOTHING) for pattern in self._action_patterns)
         return named is not self.excepts_actions
 
-    def applies(self, resource_arn: str, context: RequestContext) -> bool:
+    @property
+    def always_applies(self) -> bool:
+        """Whether resource and conditions fit every request."""
+        return not self.conditions and (self.resources is None or self._is_about_everything)
+
+    @property
+    def _is_about_everything(self) -> bool:
+        return self.resources == _EVERYTHING and not self.excepts_resources
+
+    def applies(self, resource_arn: str, context: Context) -> bool:
         """Whether resource and conditions fit a request whose principal and action do.
 
         What a variable without a value leaves open counts against the caller.
         """
-        against_caller = self.effect is Effect.DENY
-        return self._concerns_resource(resource_arn, context, if_unresolved=against_caller) and all(
-            condition.holds(context, if_unresolved=against_caller) for condition in self.conditions
+        return self.concerns_resource(resource_arn, context) and all(
+            self.condition_holds(condition, context) for condition in self.conditions
         )
 
-    def _concerns_resource(self, resource_arn: str, context: RequestContext, *, if_unresolved: bool) -> bool:
-        if self.resources is None:
+    def condition_holds(self, condition: Condition, context: Context) -> bool:
+        """Whether one of its conditions holds."""
+        return condition.holds(context, if_unresolved=self._counts_against_caller)
+
+    @property
+    def _counts_against_caller(self) -> bool:
+        return self.effect is Effect.DENY
+
+    def concerns_resource(self, resource_arn: str, context: Context) -> bool:
+        """Whether it is about a resource; a trust policy is about the role that it stands on."""
+        if self.resources is None or self._is_about_everything:
             return True
         try:
             # Every pattern is tried, as in conditions.
             answers = [pattern.matches(resource_arn, context) for pattern in self._resource_patterns]
         except UnresolvedError:
-            return if_unresolved
+            return self._counts_against_caller
         return any(answers) is not self.excepts_resources
 
 
-_NOTHING = RequestContext()
+_NOTHING: Final = RequestContext()
+_EVERYTHING: Final = ("*",)
+_WORDS: Final = re.compile("[A-Za-z0-9 ._-]+")
 
 
 @dataclass(frozen=True, slots=True)

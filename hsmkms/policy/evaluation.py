@@ -5,7 +5,8 @@
    policy of the caller allows it, or a grant does.
 3. From another account: the key policy names the caller or the caller's account, and an identity-based policy
    allows it too; or a grant does.
-4. A session policy has to allow it as well, unless the key policy or the grant names the session itself.
+4. A session policy has to allow it as well, unless the session itself is named: by the grant, or in the key's
+   own account by the key policy.
 
 Permissions boundaries and service control policies are out.
 
@@ -16,15 +17,17 @@ Spec: AWS IAM User Guide, "Policy evaluation logic"; AWS KMS Developer Guide, "T
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hsmkms.model.grants import Grant
 from hsmkms.model.names import AccountId
 from hsmkms.model.principals import Principal, PrincipalKind
-from hsmkms.policy.context import RequestContext
+from hsmkms.policy.context import Context
 from hsmkms.policy.document import Effect, PolicyKind, Statement
-from hsmkms.policy.grants import Grant
-from hsmkms.policy.index import IndexedPolicy, Naming
+from hsmkms.policy.grants import Shortfall, grant_shortfall, may_pass_on
+from hsmkms.policy.index import Naming
+from hsmkms.policy.stored import StoredPolicy
 
 
 class Cause(enum.Enum):
@@ -42,6 +45,7 @@ _DENIED_BY = {
     PolicyKind.KEY: Cause.DENIED_BY_KEY_POLICY,
     PolicyKind.IDENTITY: Cause.DENIED_BY_IDENTITY_POLICY,
     PolicyKind.SESSION: Cause.DENIED_BY_SESSION_POLICY,
+    PolicyKind.TRUST: Cause.DENIED_BY_KEY_POLICY,
 }
 
 
@@ -52,14 +56,16 @@ class Request:
     Attributes:
         action: such as ``kms:Decrypt``.
         encryption_context: for grants; None for an operation that takes none.
+        offered: the grant that is to be created, for which rights of a grant must suffice.
     """
 
     principal: Principal
     action: str
     resource_arn: str
     resource_account: AccountId
-    context: RequestContext
+    context: Context
     encryption_context: Mapping[str, str] | None = None
+    offered: Grant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,70 +86,122 @@ class Verdict:
 class CallerPolicies:
     """What stands on the caller: identity-based policies, and session policies if there are any."""
 
-    identity: Sequence[IndexedPolicy] = field(default=())
-    session: Sequence[IndexedPolicy] = field(default=())
+    identity: Sequence[StoredPolicy] = field(default=())
+    session: Sequence[StoredPolicy] = field(default=())
 
 
 def decide_on_key(
-    request: Request, key_policy: IndexedPolicy, own: CallerPolicies, grants: Sequence[Grant]
+    request: Request, key_policy: StoredPolicy, own: CallerPolicies, grants: Iterable[Grant]
 ) -> Verdict:
     """May the caller do this with a key?
 
     Args:
-        grants: those of the key whose grantee the caller is, by whatever name.
+        grants: those of the key whose grantee the caller is, by whatever name; looked at only where the
+            policies do not allow it.
     """
-    denied = _explicit_deny(request, [key_policy, *own.identity, *own.session])
+    denied = explicit_deny(request, [key_policy, *own.identity, *own.session])
     if denied is not None:
         return denied
-    named = _allows_of_key_policy(request, key_policy)
-    path = _key_policy_path(request, named, own)
-    if path.allowed:
-        return path if Naming.BY_SESSION in named else _within_session(request, own, path)
+    verdict = _key_policy_path(request, key_policy, own)
+    if verdict.allowed:
+        return verdict
+    within_session = True
     for grant in grants:
-        if grant.allows(request.action, request.encryption_context):
-            by_grant = Verdict(True, f"grant {grant.grant_id} allows it")
-            names_session = grant.grantee == request.principal.arn and request.principal.role_arn is not None
-            return by_grant if names_session else _within_session(request, own, by_grant)
-    return path
+        # A session policy that allows it for no grant is not asked again for each of thousands.
+        if not within_session and not grant_names_session(grant, request.principal):
+            continue
+        if shortfall(grant, request) is None:
+            by_grant = grant_path(request, grant, own)
+            if by_grant.allowed:
+                return by_grant
+            within_session = within_session and by_grant.cause is not Cause.NO_SESSION_POLICY
+            verdict = by_grant
+    return verdict
+
+
+def decide_on_resource(request: Request, resource_policy: StoredPolicy, own: CallerPolicies) -> Verdict:
+    """May the caller do this with a thing that has a policy and no grants, such as assume a role?"""
+    return decide_on_key(request, resource_policy, own, ())
 
 
 def decide_by_identity(request: Request, own: CallerPolicies) -> Verdict:
     """May the caller do what concerns no key, or a key of another's only later: CreateKey, lists, aliases?"""
     if request.principal.account != request.resource_account:
         return Verdict(False, "the resource belongs to another account", Cause.NO_KEY_POLICY)
-    denied = _explicit_deny(request, [*own.identity, *own.session])
+    denied = explicit_deny(request, [*own.identity, *own.session])
     if denied is not None:
         return denied
     allowed = _identity_allows(request, own)
-    return _within_session(request, own, allowed) if allowed.allowed else allowed
+    return within_session(request, own, allowed) if allowed.allowed else allowed
 
 
-def _explicit_deny(request: Request, policies: Sequence[IndexedPolicy]) -> Verdict | None:
+def grant_path(request: Request, grant: Grant, own: CallerPolicies) -> Verdict:
+    """What a grant that suffices comes to: one to an account leaves it to the account's policies."""
+    principal = request.principal
+    rule = f"grant {grant.grant_id} allows it"
+    if grant.grantee.unique_id == principal.account and principal.kind is not PrincipalKind.ROOT:
+        by_identity = _identity_allows(request, own)
+        if not by_identity.allowed:
+            return by_identity
+        rule = f"grant {grant.grant_id}, and {by_identity.rule}"
+    by_grant = Verdict(True, rule)
+    return by_grant if grant_names_session(grant, principal) else within_session(request, own, by_grant)
+
+
+def shortfall(grant: Grant, request: Request) -> Shortfall | None:
+    """Why a grant to the caller is not enough for a request; None when it is."""
+    missing = grant_shortfall(grant, request.action, request.encryption_context)
+    if missing is not None:
+        return missing
+    if grant.source_arn is not None and request.context.get("aws:sourcearn") != (grant.source_arn,):
+        return Shortfall.SOURCE_ARN
+    if request.offered is not None and not may_pass_on(grant, request.offered):
+        return Shortfall.OFFERED
+    return None
+
+
+def grant_names_session(grant: Grant, principal: Principal) -> bool:
+    """Whether a grant to the caller is to this one session of a role, which no session policy limits."""
+    return principal.role_arn is not None and grant.grantee.unique_id == principal.unique_id
+
+
+def explicit_deny(request: Request, policies: Sequence[StoredPolicy]) -> Verdict | None:
+    """The refusal by a Deny in any of these policies; None when there is none.
+
+    By itself for RetireGrant, which the grant allows and policies can only forbid.
+    """
     for policy in policies:
         for statement, _ in _applying(request, policy, Effect.DENY):
-            kind = policy.policy.kind
+            kind = policy.kind
             return Verdict(False, f"{statement.label} of the {kind.value} denies it", _DENIED_BY[kind])
     return None
 
 
-def _allows_of_key_policy(request: Request, key_policy: IndexedPolicy) -> Mapping[Naming, Statement]:
-    """One statement that allows it for each way in which the caller is named."""
-    return {naming: statement for statement, naming in _applying(request, key_policy, Effect.ALLOW)}
-
-
-def _key_policy_path(request: Request, named: Mapping[Naming, Statement], own: CallerPolicies) -> Verdict:
-    directly = named.get(Naming.BY_SESSION) or named.get(Naming.BY_PRINCIPAL)
-    delegating = named.get(Naming.BY_ACCOUNT)
-    statement = directly or delegating
-    if statement is None:
-        return Verdict(False, "neither the key policy nor a grant allows it", Cause.NO_KEY_POLICY)
+def _key_policy_path(request: Request, key_policy: StoredPolicy, own: CallerPolicies) -> Verdict:
+    """What the key policy comes to, with what the caller needs besides; the first way that leads to a yes."""
+    noun = key_policy.kind.value
     is_own_account = request.principal.account == request.resource_account
-    if directly is not None and (is_own_account or request.principal.kind is PrincipalKind.SERVICE):
-        return Verdict(True, f"{directly.label} of the key policy allows it")
-    by_identity = _identity_allows(request, own)
-    if not by_identity.allowed:
-        return by_identity
-    return Verdict(True, f"{statement.label} of the key policy, and {by_identity.rule}")
+    refusals: dict[bool, Verdict] = {}
+    for statement, naming in _applying(request, key_policy, Effect.ALLOW):
+        rule = f"{statement.label} of the {noun}"
+        if naming is Naming.BY_SESSION and is_own_account:
+            return Verdict(True, f"{rule} allows it")
+        suffices = naming is not Naming.BY_ACCOUNT and (
+            is_own_account or request.principal.kind is PrincipalKind.SERVICE
+        )
+        if suffices in refusals:
+            continue  # what else is needed is the same for every such statement
+        if suffices:
+            verdict = within_session(request, own, Verdict(True, f"{rule} allows it"))
+        else:
+            verdict = _identity_allows(request, own)
+            if verdict.allowed:
+                verdict = within_session(request, own, Verdict(True, f"{rule}, and {verdict.rule}"))
+        if verdict.allowed:
+            return verdict
+        refusals[suffices] = verdict
+    nobody = Verdict(False, f"neither the {noun} nor a grant allows it", Cause.NO_KEY_POLICY)
+    return refusals.get(True) or refusals.get(False) or nobody
 
 
 def _identity_allows(request: Request, own: CallerPolicies) -> Verdict:
@@ -155,7 +213,7 @@ def _identity_allows(request: Request, own: CallerPolicies) -> Verdict:
     return Verdict(False, "no identity-based policy allows it", Cause.NO_IDENTITY_POLICY)
 
 
-def _within_session(request: Request, own: CallerPolicies, allowed: Verdict) -> Verdict:
+def within_session(request: Request, own: CallerPolicies, allowed: Verdict) -> Verdict:
     """What a session policy leaves of what was allowed."""
     if not own.session:
         return allowed
@@ -165,7 +223,7 @@ def _within_session(request: Request, own: CallerPolicies, allowed: Verdict) -> 
     return Verdict(False, "no session policy allows it", Cause.NO_SESSION_POLICY)
 
 
-def _applying(request: Request, policy: IndexedPolicy, effect: Effect) -> Iterator[tuple[Statement, Naming]]:
-    for statement, naming in policy.statements_about(request.principal, request.action):
-        if statement.effect is effect and statement.applies(request.resource_arn, request.context):
+def _applying(request: Request, policy: StoredPolicy, effect: Effect) -> Iterator[tuple[Statement, Naming]]:
+    for statement, naming in policy.indexed.statements_about(request.principal, request.action, effect):
+        if statement.applies(request.resource_arn, request.context):
             yield statement, naming

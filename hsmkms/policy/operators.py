@@ -17,13 +17,13 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from hsmkms.policy.context import RequestContext
+from hsmkms.policy.context import Context
 from hsmkms.policy.patterns import Pattern, PatternError, Template
 
 Value = TypeVar("Value")
 Ordered = TypeVar("Ordered", Decimal, datetime)
 
-Fits = Callable[[str, RequestContext], bool]
+Fits = Callable[[str, Context], bool]
 """Whether a request's value fits; raises ``UnresolvedError`` when a variable has no value."""
 
 Compile = Callable[[str, bool], Fits]
@@ -50,7 +50,7 @@ def _equals(source: str, knows_variables: bool) -> Fits:  # noqa: FBT001 - one s
 
 def _equals_ignoring_case(source: str, knows_variables: bool) -> Fits:  # noqa: FBT001 - as above
     text = Template(source, knows_variables=knows_variables)
-    return lambda value, context: value.casefold() == text.value(context).casefold()
+    return lambda value, context: value.lower() == text.value(context).lower()
 
 
 def _like(source: str, knows_variables: bool) -> Fits:  # noqa: FBT001 - as above
@@ -63,7 +63,7 @@ def _arn_like(source: str, knows_variables: bool) -> Fits:  # noqa: FBT001 - as 
     if len(parts) != _ARN_PARTS and source != "*":
         raise PatternError("an ARN has six parts, separated by colons")
 
-    def fits(value: str, context: RequestContext) -> bool:
+    def fits(value: str, context: Context) -> bool:
         if source == "*":
             return True
         given = value.split(":", _ARN_PARTS - 1)
@@ -99,7 +99,7 @@ def _typed(parse: Callable[[str], Value], compare: Callable[[Value, Value], bool
         except ValueError:
             raise PatternError(f"{source!r} is no {noun}") from None
 
-        def fits(value: str, _context: RequestContext) -> bool:
+        def fits(value: str, _context: Context) -> bool:
             try:
                 return compare(parse(value), wanted)
             except ValueError:

@@ -37,6 +37,8 @@ _STATEMENT_MEMBERS: Final = frozenset(
         "Condition",
     }
 )
+_SID: Final = re.compile("[A-Za-z0-9]*")
+_KEY_POLICY_SID: Final = re.compile("[ -~]*")
 _ACTION: Final = re.compile(r"\*|[A-Za-z0-9-]+:[A-Za-z0-9*?]+")
 _CONDITION_KEY: Final = re.compile(r"[A-Za-z0-9-]+:[!-~]+")
 
@@ -48,10 +50,10 @@ def parse_policy(text: str, kind: PolicyKind) -> Policy:
         MalformedPolicyDocumentError: it is none of that kind. The message names the place, such as
             ``Statement[2].Condition.StringLike``.
     """
-    if kind is PolicyKind.KEY and len(text.encode()) > MAX_KEY_POLICY_BYTES:
-        _refuse("Policy", f"it has more than {MAX_KEY_POLICY_BYTES} bytes")
     if _CHARACTERS.fullmatch(text) is None:
         _refuse("Policy", "it has characters that a policy may not have")
+    if kind is PolicyKind.KEY and len(text.encode()) > MAX_KEY_POLICY_BYTES:
+        _refuse("Policy", f"it has more than {MAX_KEY_POLICY_BYTES} bytes")
     document = _members("Policy", _read_json(text), _DOCUMENT_MEMBERS)
     version = document.get("Version", VERSIONS[0])
     if version not in VERSIONS:
@@ -72,11 +74,14 @@ def parse_policy(text: str, kind: PolicyKind) -> Policy:
 
 def _read_json(text: str) -> object:
     try:
-        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number)
+        document: object = json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number)
+        # A lone surrogate, written as an escape, is a character that nothing can write down again.
+        json.dumps(document, ensure_ascii=False).encode()
     except _RepeatedMemberError as error:
         _refuse("Policy", f"{error.name!r} appears twice in one object")
     except (ValueError, RecursionError):
         _refuse("Policy", "it is no JSON")
+    return document
 
 
 class _RepeatedMemberError(Exception):
@@ -127,7 +132,7 @@ class _Reader:
         place = self._at("Resource", "NotResource", excepts_resources)
         return Statement(
             position=self._position,
-            sid=_optional_text(f"{self._place}.Sid", members.get("Sid")) or None,
+            sid=self._sid(members.get("Sid")),
             effect=Effect(str(members["Effect"])),
             principals=self._principals(members),
             actions=actions,
@@ -138,6 +143,15 @@ class _Reader:
             _action_patterns=tuple(Pattern(action, ignore_case=True) for action in actions),
             _resource_patterns=tuple(self._resource_pattern(place, resource) for resource in resources or ()),
         )
+
+    def _sid(self, given: object) -> str | None:
+        place = f"{self._place}.Sid"
+        sid = _optional_text(place, given) or None
+        allowed = _KEY_POLICY_SID if self._kind is PolicyKind.KEY else _SID
+        # It is a part of the reason that stands in the audit record.
+        if sid is not None and allowed.fullmatch(sid) is None:
+            _refuse(place, "it has characters that it may not have")
+        return sid
 
     def _resource_pattern(self, place: str, resource: str) -> Pattern:
         return self._translated(place, lambda: Pattern(resource, knows_variables=self._knows_variables))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hsmkms.policy.context import RequestContext
+from hsmkms.policy.context import Context, RequestContext
 
 _TOKEN: Final = re.compile(
     r"\$\{(?P<meant>[*?$])\}"  # one of the three characters, meant literally
@@ -23,12 +23,18 @@ _TOKEN: Final = re.compile(
 )
 
 
+# A policy of variables alone could stand for a hundred megabytes.
+_LONGEST_RESOLVED_CHARACTERS: Final = 8_192
+# Length of a pattern times that of a text; so many take some 10 ms, in which nobody else is answered.
+_MOST_STEPS: Final = 8_000_000
+
+
 class PatternError(ValueError):
     """The text is no such value; the message says why."""
 
 
 class UnresolvedError(Exception):
-    """A variable has no value in this request, and no default."""
+    """What a value means in this request is open: a variable has no value, or it is too long to compare."""
 
 
 class _Wild(enum.Enum):
@@ -41,7 +47,7 @@ class _Variable:
     key: str
     default: str | None
 
-    def value_in(self, context: RequestContext) -> str:
+    def value_in(self, context: Context) -> str:
         values = context.get(self.key)
         # A key of several values has no one value that could stand in its place.
         if values is not None and len(values) == 1:
@@ -86,13 +92,13 @@ class Template:
         atoms = _atoms(source, knows_variables=knows_variables)
         self._parts = [atom.value if isinstance(atom, _Wild) else atom for atom in atoms]
 
-    def value(self, context: RequestContext) -> str:
+    def value(self, context: Context) -> str:
         """The text with its variables replaced.
 
         Raises:
             UnresolvedError: a variable has no value.
         """
-        return "".join([part if isinstance(part, str) else part.value_in(context) for part in self._parts])
+        return _joined([part if isinstance(part, str) else part.value_in(context) for part in self._parts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +130,16 @@ class Pattern:
         if not any(isinstance(atom, _Variable) for piece in self._pieces for atom in piece):
             self._compiled = self._compile(RequestContext())
 
-    def matches(self, text: str, context: RequestContext) -> bool:
+    def matches(self, text: str, context: Context) -> bool:
         """Whether ``text`` fits as a whole.
 
         Raises:
             UnresolvedError: a variable has no value.
         """
-        first, *others = self._compiled or self._compile(context)
+        pieces = self._compiled or self._compile(context)
+        if len(text) * sum([piece.length for piece in pieces]) > _MOST_STEPS:
+            raise UnresolvedError("too long to be compared")
+        first, *others = pieces
         if not others:
             return first.expression.fullmatch(text) is not None
         found = first.expression.match(text)
@@ -142,11 +151,26 @@ class Pattern:
         start = len(text) - last.length
         return found is not None and start >= found.end() and last.expression.match(text, start) is not None
 
-    def _compile(self, context: RequestContext) -> list[_Piece]:
+    def _compile(self, context: Context) -> list[_Piece]:
+        # Only to refuse what would be too long to compile.
+        _joined(
+            [
+                atom.value_in(context)
+                for atoms in self._pieces
+                for atom in atoms
+                if isinstance(atom, _Variable)
+            ]
+        )
         return [self._piece(atoms, context) for atoms in self._pieces]
 
-    def _piece(self, atoms: Sequence[_Atom], context: RequestContext) -> _Piece:
+    def _piece(self, atoms: Sequence[_Atom], context: Context) -> _Piece:
         texts = [atom.value_in(context) if isinstance(atom, _Variable) else atom for atom in atoms]
         expression = "".join("." if text is _Wild.ONE else re.escape(str(text)) for text in texts)
         length = sum(1 if text is _Wild.ONE else len(str(text)) for text in texts)
         return _Piece(re.compile(expression, self._flags), length)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    if len(parts) > 1 and sum([len(part) for part in parts]) > _LONGEST_RESOLVED_CHARACTERS:
+        raise UnresolvedError("too long to be compared")
+    return "".join(parts)

@@ -1,6 +1,8 @@
-"""A policy as JSON again, in one form for all texts that mean the same; for people and for comparison.
+"""A policy as JSON again, in one form for all texts that mean the same.
 
-What AWS gives back for a policy is the text that was put (``Policy.text``), not this.
+For people who compare policies, and for the property that reading what was rendered gives the same policy:
+nothing that the service does needs it. What AWS gives back for a policy is the text that was put
+(``Policy.text``), not this.
 """
 
 from __future__ import annotations

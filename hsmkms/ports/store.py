@@ -1,4 +1,4 @@
-"""The stores, as the service sees them: keys (one store a region), counters, identities (one for all).
+"""The stores of a region as the service sees them: keys, counters. Identities are in ``ports.directory``.
 
 Reads of a snapshot make no SQL query; changes are short transactions. Every method may be called from any
 thread, and raises ``ServiceFaultError`` when the store cannot be read or written.
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from hsmkms.model.identities import AccessKey, AccessKeyStatus
+from hsmkms.model.grants import Grant
 from hsmkms.model.keys import Alias, Key, KeyState, KeyVersion, Tag
-from hsmkms.model.names import AccountId, KeyId, MaterialId, Region
+from hsmkms.model.names import AccountId, KeyId, MaterialId
+from hsmkms.policy.grant_book import GrantBook
+from hsmkms.policy.stored import StoredPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,15 @@ class KeySnapshot:
         sequence: position in the change log.
         keys: keys whose first version is enabled; a key under way is not among them.
         aliases: key ids by (account, alias name).
+        policies: the policy of each of the keys.
+        grants: of all keys.
     """
 
     sequence: int
     keys: Mapping[KeyId, Key]
     aliases: Mapping[tuple[AccountId, str], KeyId]
+    policies: Mapping[KeyId, StoredPolicy]
+    grants: GrantBook
 
 
 class KeyChanges(Protocol):
@@ -38,7 +44,9 @@ class KeyChanges(Protocol):
     def key(self, key_id: KeyId) -> Key | None:
         """A key whose first version is enabled; None when there is none."""
 
-    def add_pending_key(self, key: Key, version: KeyVersion, tags: Sequence[Tag]) -> None:
+    def add_pending_key(
+        self, key: Key, version: KeyVersion, tags: Sequence[Tag], policy: StoredPolicy
+    ) -> None:
         """Write down a key that is about to be made: state Creating, its version pending.
 
         Raises:
@@ -89,6 +97,31 @@ class KeyChanges(Protocol):
     def remove_tags(self, key_id: KeyId, tag_keys: Sequence[str]) -> None:
         """Remove tags; one that is not there is no error."""
 
+    def policy(self, key_id: KeyId) -> StoredPolicy:
+        """The policy of an existing key."""
+
+    def set_policy(self, key_id: KeyId, policy: StoredPolicy) -> None:
+        """Replace the policy of an existing key."""
+
+    def count_grants(self, key_id: KeyId) -> int:
+        """How many grants a key has."""
+
+    def grants_named(self, key_id: KeyId, name: str) -> Sequence[Grant]:
+        """The grants of a key that bear a name; there may be several, which differ otherwise."""
+
+    def grant(self, grant_id: str) -> Grant | None:
+        """One grant of any key."""
+
+    def add_grant(self, grant: Grant) -> None:
+        """Add a grant to an existing key.
+
+        Raises:
+            AlreadyExistsError: the grant id is taken.
+        """
+
+    def remove_grant(self, grant_id: str) -> None:
+        """Remove a grant; one that is not there is no error."""
+
     def note_wrapping(self, wrapping_id: bytes, now: datetime) -> None:
         """Note that data keys leave the token under this object (16 bytes); once noted, it stays as it is."""
 
@@ -119,6 +152,20 @@ class KeyStore(Protocol):
     def list_tags(self, key_id: KeyId, after: str | None, limit: int) -> Sequence[Tag]:
         """Up to ``limit`` tags of a key in the order of their keys, after the given tag key."""
 
+    def list_grants(
+        self,
+        key_id: KeyId,
+        *,
+        grant_id: str | None,
+        grantee_id: str | None,
+        after: str | None,
+        limit: int,
+    ) -> Sequence[Grant]:
+        """Up to ``limit`` grants of a key (of one id or grantee, if given), in the order of their ids."""
+
+    def list_retirable_grants(self, retiring_id: str, after: str | None, limit: int) -> Sequence[Grant]:
+        """Up to ``limit`` grants of all keys whose retiring principal that is, by grant id."""
+
     def noted_wrappings(self) -> frozenset[bytes]:
         """All objects under which data keys ever left the token."""
 
@@ -144,57 +191,3 @@ class InvocationStore(Protocol):
 
     def reserved(self) -> Mapping[MaterialId, int]:
         """All totals, for ``doctor``."""
-
-
-class DirectorySnapshot(Protocol):
-    """All identities as of one point; never changed once made."""
-
-    @property
-    def sequence(self) -> int:
-        """Position in the change log."""
-
-    @property
-    def access_keys(self) -> Mapping[str, AccessKey]:
-        """Access keys, disabled ones included, by their id."""
-
-
-class Directory(Protocol):
-    """Identities: accounts and access keys; global to all regions."""
-
-    def snapshot(self) -> DirectorySnapshot:
-        """The newest snapshot, with the same promise as ``KeyStore.snapshot``."""
-
-    def add_account(self, account: AccountId, now: datetime) -> None:
-        """Register an account; one that is there already is no error."""
-
-    def accounts(self) -> Sequence[AccountId]:
-        """All accounts in order."""
-
-    def add_access_key(self, access_key: AccessKey) -> None:
-        """Add an access key to a registered account.
-
-        Raises:
-            AlreadyExistsError: the access key id is taken.
-            NotFoundError: no such account.
-            LimitExceededError: the principal has two access keys already.
-        """
-
-    def set_access_key_status(self, access_key_id: str, status: AccessKeyStatus) -> None:
-        """Enable or disable an access key, for every process at once.
-
-        Raises:
-            NotFoundError: no such access key.
-        """
-
-    def remove_access_key(self, access_key_id: str) -> None:
-        """Forget an access key, in every process at once.
-
-        Raises:
-            NotFoundError: no such access key.
-        """
-
-    def sealed_directory_keys(self) -> Mapping[Region, bytes]:
-        """The identity store's own AES key, as each region's token sealed it."""
-
-    def add_sealed_directory_key(self, region: Region, sealed: bytes) -> None:
-        """Keep a region's sealed copy; another copy of the same region is replaced."""

@@ -57,7 +57,9 @@ class Application:
 
     async def _answer(self, request: WireRequest, scope: Scope) -> Reply:
         client = scope["client"]
-        return await self._aws.answer(request, client[0] if client else "unix")
+        # No proxy's word is taken for it: uvicorn is told not to read their headers.
+        is_secure = scope["scheme"] == "https"
+        return await self._aws.answer(request, client[0] if client else "unix", is_secure=is_secure)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -10,7 +10,7 @@ import structlog
 from hsmkms.errors import KmsError
 from hsmkms.ports.clock import Clock
 from hsmkms.ports.hsm import ReadinessState
-from hsmkms.service.identities import Identities
+from hsmkms.service.identity_secrets import IdentitySecrets
 from hsmkms.service.kms import Kms
 
 _TICK_SECONDS: Final = 1.0
@@ -22,9 +22,9 @@ _log = structlog.get_logger(__name__)
 class Keeper:
     """Connects and repairs one region's token, fetches its budget ahead of need, sweeps unfinished keys."""
 
-    def __init__(self, kms: Kms, identities: Identities, clock: Clock) -> None:
+    def __init__(self, kms: Kms, identity_secrets: IdentitySecrets, clock: Clock) -> None:
         self._kms = kms
-        self._identities = identities
+        self._identity_secrets = identity_secrets
         self._clock = clock
         self._stopping = threading.Event()
         self._first_round = threading.Event()
@@ -60,7 +60,7 @@ class Keeper:
         if self._kms.tend().state is not ReadinessState.READY:
             return
         try:
-            self._identities.unlock()
+            self._identity_secrets.unlock()
         except KmsError as error:
             _log.error("identity_store_locked", region=self._kms.region, reason=str(error))
         if self._clock.monotonic() >= self._next_sweep:

@@ -14,17 +14,16 @@ from hsmkms.errors import (
 )
 from hsmkms.formats.marker import ListKind
 from hsmkms.model.actions import Action
-from hsmkms.model.identities import Call
 from hsmkms.model.keys import Alias
 from hsmkms.model.names import ALIAS_PREFIX, alias_arn
 from hsmkms.ports.store import KeyChanges
+from hsmkms.service.call import Call
 from hsmkms.service.paging import page_of, position
 from hsmkms.service.region import RegionRoom
 from hsmkms.service.results import Page
 
 ALIASES_PER_KEY: Final = 50
 _ALIAS_NAME: Final = re.compile(r"alias/[a-zA-Z0-9/_-]+")
-_RESERVED_PREFIX: Final = "alias/aws/"
 _NO_PREFIX: Final = (
     'Alias must start with the prefix "alias/". Please see '
     "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
@@ -43,7 +42,7 @@ class AliasVerbs(RegionRoom):
             LimitExceededError: the key has 50 aliases.
         """
         self._require_alias_allowed(call, Action.CREATE_ALIAS, alias_name)
-        _require_creatable(alias_name)
+        self._require_creatable(alias_name)
         target = self.resolve_without_alias(call, Action.CREATE_ALIAS, target_key_ref)
         now = self.clock.now()
         account = call.caller.account
@@ -63,7 +62,7 @@ class AliasVerbs(RegionRoom):
         it. There is one kind so far.
         """
         self._require_alias_allowed(call, Action.UPDATE_ALIAS, alias_name)
-        _require_creatable(alias_name)
+        self._require_creatable(alias_name)
         target = self.resolve_without_alias(call, Action.UPDATE_ALIAS, target_key_ref)
         with self.keys.change() as change:
             alias = self._require_alias(call, Action.UPDATE_ALIAS, change, alias_name)
@@ -83,7 +82,7 @@ class AliasVerbs(RegionRoom):
         """The account's aliases, or one key's, by name."""
         account = call.caller.account
         if key_ref is None:
-            self.require_allowed(call, Action.LIST_ALIASES, account, "*")
+            self.require_allowed_in_account(call, Action.LIST_ALIASES)
             key_id = None
         else:
             key_id = self.resolve_without_alias(call, Action.LIST_ALIASES, key_ref).key_id
@@ -95,7 +94,7 @@ class AliasVerbs(RegionRoom):
         if not alias_name.startswith(ALIAS_PREFIX):
             raise ValidationError(_NO_PREFIX)
         arn = alias_arn(self.region, call.caller.account, alias_name)
-        self.require_allowed(call, action, call.caller.account, arn)
+        self.require_allowed_in_account(call, action, arn)
         call.resources.append(arn)
 
     def _require_alias(self, call: Call, action: Action, change: KeyChanges, alias_name: str) -> Alias:
@@ -110,13 +109,14 @@ class AliasVerbs(RegionRoom):
         if alias is None:
             raise NotFoundError(f"Alias {alias_arn(self.region, account, alias_name)} is not found.")
         key = self.require_present(change, alias.key_id)
-        self.require_allowed(call, action, key.account, self.key_arn(key))
+        self.require_allowed(call, action, key)
         call.resources.append(self.key_arn(key))
         return alias
 
-
-def _require_creatable(alias_name: str) -> None:
-    if _ALIAS_NAME.fullmatch(alias_name) is None:
-        raise InvalidAliasNameError(f"{alias_name} contains invalid characters for an alias")
-    if alias_name.startswith(_RESERVED_PREFIX):
-        raise InvalidAliasNameError(f"{alias_name} begins with {_RESERVED_PREFIX}, which is reserved")
+    def _require_creatable(self, alias_name: str) -> None:
+        if _ALIAS_NAME.fullmatch(alias_name) is None:
+            raise InvalidAliasNameError(f"{alias_name} contains invalid characters for an alias")
+        if alias_name.startswith(self.reserved_alias_prefix):
+            raise InvalidAliasNameError(
+                f"{alias_name} begins with {self.reserved_alias_prefix}, which is reserved"
+            )

@@ -9,10 +9,10 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 from hsmkms.errors import KmsError, ServiceFaultError
-from hsmkms.model.identities import Call, WouldBlockSignal
-from hsmkms.model.names import AccountId
 from hsmkms.ports.trail import Trail
+from hsmkms.service.call import Call, WouldBlockSignal
 from hsmkms.service.random_uuid import random_uuid
+from hsmkms.service.user_identity import user_identity
 
 Result = TypeVar("Result")
 
@@ -64,13 +64,7 @@ def _record(call: Call) -> dict[str, object]:
     caller = call.caller
     record: dict[str, object] = {
         "eventVersion": EVENT_VERSION,
-        "userIdentity": {
-            "type": "Root",
-            "principalId": caller.principal_id,
-            "arn": caller.principal_arn,
-            "accountId": caller.account,
-            "accessKeyId": caller.access_key_id,
-        },
+        "userIdentity": user_identity(caller),
         "eventTime": _second_of(call.received_at),
         "eventSource": call.event_source,
         "eventName": call.operation,
@@ -87,7 +81,7 @@ def _record(call: Call) -> dict[str, object]:
         "recipientAccountId": caller.account,
     }
     if call.resources:
-        record["resources"] = [_resource(arn, caller.account) for arn in dict.fromkeys(call.resources)]
+        record["resources"] = [_resource(arn) for arn in dict.fromkeys(call.resources)]
     return record
 
 
@@ -101,6 +95,7 @@ def _second_of(moment: datetime) -> str:
     return _text_of(moment.replace(microsecond=0))
 
 
-def _resource(arn: str, account: AccountId) -> dict[str, str]:
+def _resource(arn: str) -> dict[str, str]:
+    account = arn.split(":", 5)[4]
     kind = "AWS::KMS::Alias" if ":alias/" in arn else "AWS::KMS::Key"
     return {"accountId": account, "type": kind, "ARN": arn}

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from hsmkms.errors import LimitExceededError
-from hsmkms.model.identities import WouldBlockSignal
 from hsmkms.model.names import MaterialId
 from hsmkms.ports.store import InvocationStore
+from hsmkms.service.call import WouldBlockSignal
 
 INVOCATION_LIMIT: Final = 2**32
 FIRST_BLOCK: Final = 2**10

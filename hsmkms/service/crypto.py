@@ -17,13 +17,15 @@ from hsmkms.formats.blob import Blob, Sealed, Suite, parse_blob, serialize_blob
 from hsmkms.formats.material_id import key_material_id
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS
 from hsmkms.model.actions import Action
-from hsmkms.model.identities import Call
 from hsmkms.model.keys import EncryptionAlgorithm, Key, KeyVersion
-from hsmkms.policy.decision import decide
+from hsmkms.model.names import KeyId
+from hsmkms.service.call import Call
+from hsmkms.service.key_context import Particulars
 from hsmkms.service.region import RegionRoom
 from hsmkms.service.results import DataKey, Decrypted, Encrypted, ReEncrypted, SealedDataKey
 
 _SYMMETRIC: Final = EncryptionAlgorithm.SYMMETRIC_DEFAULT
+OF_SYMMETRIC: Final[Mapping[str, tuple[str, ...]]] = {"kms:encryptionalgorithm": (_SYMMETRIC.value,)}
 _NO_KEY_FOR_CIPHERTEXT: Final = (
     "The ciphertext refers to a customer master key that does not exist, does not exist in this region, "
     "or you are not allowed to access."
@@ -44,7 +46,8 @@ class CryptoVerbs(RegionRoom):
         dry_run: bool,
     ) -> Encrypted:
         """Seal 1 to 4096 bytes under the key's newest version, bound to the encryption context."""
-        key = self.resolve(call, Action.ENCRYPT, key_ref)
+        particulars = _particulars(encryption_context, algorithm, is_rehearsal=dry_run)
+        key = self.resolve(call, Action.ENCRYPT, key_ref, particulars)
         version = self._require_usable(key, algorithm)
         _note_material(call, version)
         _stop_if_rehearsal(dry_run)
@@ -68,7 +71,10 @@ class CryptoVerbs(RegionRoom):
             IncorrectKeyError: it was sealed under another key than the one named.
             AccessDeniedError: it names no key here that this caller may use.
         """
-        key, version, blob = self._locate(call, Action.DECRYPT, ciphertext_blob, key_ref, algorithm)
+        particulars = _particulars(encryption_context, algorithm)
+        key, version, blob = self._locate(
+            call, Action.DECRYPT, ciphertext_blob, key_ref, algorithm, particulars
+        )
         material_id = _note_material(call, version)
         opened = self._open(version, blob, encryption_context)
         _stop_if_rehearsal(dry_run)
@@ -80,6 +86,7 @@ class CryptoVerbs(RegionRoom):
         self,
         call: Call,
         key_ref: str,
+        encryption_context: Mapping[str, str],
         *,
         algorithm: EncryptionAlgorithm = _SYMMETRIC,
     ) -> NoReturn:
@@ -88,7 +95,8 @@ class CryptoVerbs(RegionRoom):
         Raises:
             DryRunError: the caller may.
         """
-        self._require_usable(self.resolve(call, Action.DECRYPT, key_ref), algorithm)
+        particulars = _particulars(encryption_context, algorithm)
+        self._require_usable(self.resolve(call, Action.DECRYPT, key_ref, particulars), algorithm)
         raise DryRunError
 
     def re_encrypt(
@@ -108,11 +116,22 @@ class CryptoVerbs(RegionRoom):
 
         A data key that left the token wrapped stays wrapped on the way.
         """
+        same_key = self._same_key(call, ciphertext_blob, source_key_ref, destination_key_ref)
         source, source_version, blob = self._locate(
-            call, Action.RE_ENCRYPT_FROM, ciphertext_blob, source_key_ref, source_algorithm
+            call,
+            Action.RE_ENCRYPT_FROM,
+            ciphertext_blob,
+            source_key_ref,
+            source_algorithm,
+            _particulars(source_context, source_algorithm, same_key=same_key),
         )
         source_material_id = _note_material(call, source_version, "sourceKeyMaterialId")
-        destination = self.resolve(call, Action.RE_ENCRYPT_TO, destination_key_ref)
+        destination = self.resolve(
+            call,
+            Action.RE_ENCRYPT_TO,
+            destination_key_ref,
+            _particulars(destination_context, destination_algorithm, same_key=same_key, is_rehearsal=dry_run),
+        )
         destination_version = self._require_usable(destination, destination_algorithm)
         destination_material_id = _note_material(call, destination_version, "destinationKeyMaterialId")
         if dry_run:
@@ -135,8 +154,10 @@ class CryptoVerbs(RegionRoom):
         call: Call,
         *,
         source_key_ref: str,
+        source_context: Mapping[str, str],
         source_algorithm: EncryptionAlgorithm = _SYMMETRIC,
         destination_key_ref: str,
+        destination_context: Mapping[str, str],
         destination_algorithm: EncryptionAlgorithm = _SYMMETRIC,
     ) -> NoReturn:
         """Say whether the caller may re-encrypt from one key to another now, without any ciphertext.
@@ -144,9 +165,14 @@ class CryptoVerbs(RegionRoom):
         Raises:
             DryRunError: the caller may.
         """
-        source = self.resolve(call, Action.RE_ENCRYPT_FROM, source_key_ref)
+        same_key = self._same_key(call, None, source_key_ref, destination_key_ref)
+        particulars = _particulars(source_context, source_algorithm, same_key=same_key)
+        source = self.resolve(call, Action.RE_ENCRYPT_FROM, source_key_ref, particulars)
         self._require_usable(source, source_algorithm)
-        destination = self.resolve(call, Action.RE_ENCRYPT_TO, destination_key_ref)
+        particulars = _particulars(
+            destination_context, destination_algorithm, same_key=same_key, is_rehearsal=True
+        )
+        destination = self.resolve(call, Action.RE_ENCRYPT_TO, destination_key_ref, particulars)
         self._require_usable(destination, destination_algorithm)
         raise DryRunError
 
@@ -160,7 +186,8 @@ class CryptoVerbs(RegionRoom):
         dry_run: bool,
     ) -> DataKey:
         """A fresh data key of 1 to 1024 bytes, in clear and sealed."""
-        key = self.resolve(call, Action.GENERATE_DATA_KEY, key_ref)
+        particulars = _particulars(encryption_context, _SYMMETRIC, is_rehearsal=dry_run)
+        key = self.resolve(call, Action.GENERATE_DATA_KEY, key_ref, particulars)
         version = self.require_enabled(key)
         material_id = _note_material(call, version)
         _stop_if_rehearsal(dry_run)
@@ -184,7 +211,8 @@ class CryptoVerbs(RegionRoom):
         dry_run: bool,
     ) -> SealedDataKey:
         """A fresh data key, sealed only; born inside the token where the token can do that."""
-        key = self.resolve(call, Action.GENERATE_DATA_KEY_WITHOUT_PLAINTEXT, key_ref)
+        particulars = _particulars(encryption_context, _SYMMETRIC, is_rehearsal=dry_run)
+        key = self.resolve(call, Action.GENERATE_DATA_KEY_WITHOUT_PLAINTEXT, key_ref, particulars)
         version = self.require_enabled(key)
         material_id = _note_material(call, version)
         _stop_if_rehearsal(dry_run)
@@ -203,7 +231,7 @@ class CryptoVerbs(RegionRoom):
 
     def generate_random(self, call: Call, length: int) -> bytes:
         """``length`` bytes (1 to 1024) of the token's randomness."""
-        self.require_allowed(call, Action.GENERATE_RANDOM, call.caller.account, "*")
+        self.require_allowed_in_account(call, Action.GENERATE_RANDOM)
         return self.hsm.random(length)
 
     def _locate(
@@ -213,30 +241,49 @@ class CryptoVerbs(RegionRoom):
         ciphertext_blob: bytes,
         key_ref: str | None,
         algorithm: EncryptionAlgorithm,
+        particulars: Particulars,
     ) -> tuple[Key, KeyVersion, Blob]:
         """The key and version that a blob names, if they are the caller's to use and the key named fits."""
-        named = self.resolve(call, action, key_ref) if key_ref is not None else None
-        if named is not None:
-            self._require_usable(named, algorithm)
-        blob = parse_blob(ciphertext_blob)
-        key = self.keys.snapshot().keys.get(blob.key_id)
-        if key is None or not self._may_use(call, key):
-            raise AccessDeniedError(_NO_KEY_FOR_CIPHERTEXT)
-        if named is None:
-            call.resources.append(self.key_arn(key))
-            self.require_known_grant_tokens(call)
+        if key_ref is not None:
+            key = self.resolve(call, action, key_ref, particulars)
             self._require_usable(key, algorithm)
-        elif named.key_id != key.key_id:
-            raise IncorrectKeyError
+            blob = parse_blob(ciphertext_blob)
+            if blob.key_id != key.key_id:
+                raise IncorrectKeyError
+        else:
+            blob = parse_blob(ciphertext_blob)
+            key = self._key_of_blob(call, action, blob, particulars)
+            self._require_usable(key, algorithm)
         version = key.versions.get(blob.material_id)
         if version is None:
             raise CiphertextError
         return key, version, blob
 
-    def _may_use(self, call: Call, key: Key) -> bool:
-        decision = decide(call.caller, key.account)
-        call.additional["decision"] = decision.rule
-        return decision.allowed
+    def _key_of_blob(self, call: Call, action: Action, blob: Blob, particulars: Particulars) -> Key:
+        """The key that a blob names; one that is not there looks like one that the caller may not use."""
+        snapshot = self.keys.snapshot()
+        key = snapshot.keys.get(blob.key_id)
+        if key is None:
+            raise AccessDeniedError(_NO_KEY_FOR_CIPHERTEXT)
+        try:
+            self.require_allowed(call, action, key, particulars, snapshot=snapshot)
+        except AccessDeniedError as error:
+            raise AccessDeniedError(_NO_KEY_FOR_CIPHERTEXT) from error
+        call.resources.append(self.key_arn(key))
+        self.require_known_grant_tokens(call, snapshot)
+        return key
+
+    def _same_key(
+        self, call: Call, ciphertext_blob: bytes | None, source_ref: str | None, destination_ref: str
+    ) -> bool:
+        """Whether a ReEncrypt stays within one key, as far as its references tell; for conditions alone."""
+        snapshot = self.keys.snapshot()
+        destination = self.peek(snapshot, call, destination_ref)
+        if destination is None:
+            return False
+        if source_ref is not None:
+            return self.peek(snapshot, call, source_ref) == destination
+        return ciphertext_blob is not None and _named_in(ciphertext_blob) == destination
 
     def _require_usable(self, key: Key, algorithm: EncryptionAlgorithm) -> KeyVersion:
         """The version that encrypts, of a key that may do so now and in that way.
@@ -281,6 +328,28 @@ class CryptoVerbs(RegionRoom):
 
 def _blob(version: KeyVersion, suite: Suite, sealed: Sealed) -> bytes:
     return serialize_blob(Blob(suite, version.key_id, version.material_id, sealed))
+
+
+def _particulars(
+    encryption_context: Mapping[str, str],
+    algorithm: EncryptionAlgorithm,
+    *,
+    same_key: bool | None = None,
+    is_rehearsal: bool = False,
+) -> Particulars:
+    more = OF_SYMMETRIC
+    if algorithm is not _SYMMETRIC:
+        more = {"kms:encryptionalgorithm": (algorithm.value,)}
+    if same_key is not None:
+        more = {**more, "kms:reencryptonsamekey": (str(same_key).lower(),)}
+    return Particulars(encryption_context, more, is_rehearsal=is_rehearsal)
+
+
+def _named_in(ciphertext_blob: bytes) -> KeyId | None:
+    try:
+        return parse_blob(ciphertext_blob).key_id
+    except CiphertextError:
+        return None
 
 
 def _note_material(call: Call, version: KeyVersion, name: str = "keyMaterialId") -> str:

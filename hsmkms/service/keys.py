@@ -8,17 +8,22 @@ from typing import Final
 
 import structlog
 
-from hsmkms.errors import KmsError, LimitExceededError
+from hsmkms.errors import NotFoundError
 from hsmkms.formats.marker import ListKind
 from hsmkms.model.actions import Action
-from hsmkms.model.identities import Call
-from hsmkms.model.keys import Key, KeyOrigin, KeySpec, KeyState, KeyUsage, KeyVersion, Tag, VersionState
-from hsmkms.model.names import KeyId, MaterialId
+from hsmkms.model.keys import Key, KeyOrigin, KeySpec, KeyState, KeyUsage, Tag
+from hsmkms.model.names import KeyId
+from hsmkms.policy.defaults import default_key_policy
+from hsmkms.policy.document import PolicyKind
+from hsmkms.policy.stored import StoredPolicy
+from hsmkms.service.call import Call
+from hsmkms.service.key_context import Particulars
+from hsmkms.service.key_making import KeyPlan
+from hsmkms.service.key_policies import KeyPolicyVerbs, bypass_condition
 from hsmkms.service.paging import page_of, position
-from hsmkms.service.random_uuid import random_uuid
-from hsmkms.service.region import RegionRoom
 from hsmkms.service.results import Page
-from hsmkms.service.tags import require_tags_for_new_key
+from hsmkms.service.service_keys import service_owned_plan
+from hsmkms.service.tags import require_few, require_tags_for_new_key, tag_conditions
 
 # A CreateKey that takes longer than this has lost its process, or its token: nobody waits for it any more.
 PENDING_KEY_LIFETIME: Final = timedelta(minutes=10)
@@ -26,50 +31,55 @@ PENDING_KEY_LIFETIME: Final = timedelta(minutes=10)
 _log = structlog.get_logger(__name__)
 
 
-class KeyVerbs(RegionRoom):
+class KeyVerbs(KeyPolicyVerbs):
     """The verbs about keys as such."""
 
-    def create_key(self, call: Call, *, description: str, tags: Sequence[Tag]) -> Key:
+    def create_key(
+        self,
+        call: Call,
+        *,
+        description: str,
+        tags: Sequence[Tag],
+        policy_text: str | None = None,
+        bypasses_lockout_check: bool = False,
+    ) -> Key:
         """Make a key with its first version inside the token.
 
-        The row is written as pending, the object made and checked, and the row enabled, so that a crash at
-        any point leaves something that ``doctor`` can name and ``sweep_pending_keys`` can undo.
+        Args:
+            policy_text: None for the default policy, by which the account decides.
 
         Raises:
             LimitExceededError: the token is full.
+            MalformedPolicyDocumentError: no key policy, or one that would lock the caller out.
             TagError: a tag that may not be.
         """
-        self.require_allowed(call, Action.CREATE_KEY, call.caller.account, "*")
+        require_few(tags)
+        particulars = particulars_of_new_key(tags, bypasses_lockout_check=bypasses_lockout_check)
+        self.require_allowed_in_account(call, Action.CREATE_KEY, particulars=particulars)
+        if tags:
+            self.require_allowed_in_account(call, Action.TAG_RESOURCE, particulars=particulars)
         require_tags_for_new_key(tags)
-        now = self.clock.now()
-        key_id = KeyId(random_uuid())
-        material_id = MaterialId(self.hsm.random(16))
-        key = Key(
-            account=call.caller.account,
-            key_id=key_id,
-            state=KeyState.CREATING,
-            description=description,
-            key_spec=KeySpec.SYMMETRIC_DEFAULT,
-            key_usage=KeyUsage.ENCRYPT_DECRYPT,
-            origin=KeyOrigin.AWS_KMS,
-            created_at=now,
-            current_material_id=None,
-        )
-        with self.keys.change() as change:
-            change.add_pending_key(key, KeyVersion(key_id, material_id, VersionState.PENDING, b"", now), tags)
-        # The check value is an encryption too, and the key's first block covers it.
-        self.budget.take(material_id, may_block=True)
-        try:
-            check_value = self.hsm.create_material(key_id, material_id)
-        except LimitExceededError:
-            # The token said that it made nothing, so there is nothing for the sweep to look after.
-            with self.keys.change() as change:
-                change.remove_pending_key(key_id)
-            raise
-        with self.keys.change() as change:
-            enabled = change.enable_pending_key(key_id, material_id, check_value)
+        account = call.caller.account
+        if policy_text is None:
+            policy = StoredPolicy(PolicyKind.KEY, default_key_policy(account))
+        else:
+            policy = self.bound_key_policy(policy_text)
+            if not bypasses_lockout_check:
+                self.require_no_lockout(call, policy, account)
+        enabled = self.maker.make(KeyPlan(account, policy, description, tags))
         call.resources.append(self.key_arn(enabled))
         return enabled
+
+    def create_service_owned_key(self, service_name: str, description: str) -> Key:
+        """Make a key that a registered service owns; the operator's verb, which no caller has.
+
+        Raises:
+            NotFoundError: no such service.
+            LimitExceededError: the token is full.
+        """
+        if not self.directory.snapshot().has_service(service_name):
+            raise NotFoundError(f"There is no service {service_name}.")
+        return self.maker.make(service_owned_plan(service_name, description))
 
     def describe_key(self, call: Call, key_ref: str) -> Key:
         """A key's metadata, whatever its state."""
@@ -81,7 +91,7 @@ class KeyVerbs(RegionRoom):
         Args:
             own: False asks only for keys that other accounts share, and no account shares any.
         """
-        self.require_allowed(call, Action.LIST_KEYS, call.caller.account, "*")
+        self.require_allowed_in_account(call, Action.LIST_KEYS)
         after = position(ListKind.KEYS, marker)
         if not own:
             return Page((), None)
@@ -106,13 +116,8 @@ class KeyVerbs(RegionRoom):
     def sweep_pending_keys(self) -> None:
         """Undo what a crash in the middle of ``create_key`` left behind: the object first, then the row."""
         for version in self.keys.pending_keys(self.clock.now() - PENDING_KEY_LIFETIME):
-            try:
-                self.hsm.destroy_material(version.material_id)
-            except KmsError as error:
-                _log.warning("sweep_postponed", key_id=version.key_id, reason=str(error))
+            if not self.maker.unmake(version):
                 return
-            with self.keys.change() as change:
-                change.remove_pending_key(version.key_id)
             _log.info("unfinished_key_removed", region=self.region, key_id=version.key_id)
 
     def _set_state(self, call: Call, action: Action, key_ref: str, state: KeyState) -> None:
@@ -123,3 +128,19 @@ class KeyVerbs(RegionRoom):
             self.require_changeable(key)
             if key.state is not state:
                 change.set_state(key_id, state)
+
+
+def particulars_of_new_key(tags: Sequence[Tag], *, bypasses_lockout_check: bool) -> Particulars:
+    """What a request for a new key says of itself."""
+    return Particulars(
+        more={
+            "kms:keyspec": (KeySpec.SYMMETRIC_DEFAULT.value,),
+            "kms:customermasterkeyspec": (KeySpec.SYMMETRIC_DEFAULT.value,),
+            "kms:keyusage": (KeyUsage.ENCRYPT_DECRYPT.value,),
+            "kms:customermasterkeyusage": (KeyUsage.ENCRYPT_DECRYPT.value,),
+            "kms:keyorigin": (KeyOrigin.AWS_KMS.value,),
+            "kms:multiregion": ("false",),
+            **bypass_condition(bypasses_lockout_check=bypasses_lockout_check),
+            **tag_conditions(tags),
+        }
+    )

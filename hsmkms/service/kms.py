@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hsmkms.errors import KmsError
-from hsmkms.model.identities import Call
 from hsmkms.ports.hsm import CallStyle, Readiness
 from hsmkms.service.admission import Lane
 from hsmkms.service.aliases import AliasVerbs
 from hsmkms.service.audit import audited, record_refusal
+from hsmkms.service.call import Call
 from hsmkms.service.crypto import CryptoVerbs
+from hsmkms.service.grants import GrantVerbs
 from hsmkms.service.keys import KeyVerbs
 from hsmkms.service.tags import TagVerbs
 
@@ -20,7 +21,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Kms(KeyVerbs, AliasVerbs, TagVerbs, CryptoVerbs):
+class Kms(KeyVerbs, AliasVerbs, TagVerbs, GrantVerbs, CryptoVerbs):
     """One region, whole. Every verb is synchronous and may be called from any thread.
 
     Attributes:

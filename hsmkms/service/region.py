@@ -1,25 +1,29 @@
-"""What every verb of one region works with, and the two questions that nearly all of them ask."""
+"""What every verb of one region works with, and the questions that nearly all of them ask.
+
+Which key is meant, and may the caller do this with it?
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from hsmkms.errors import (
-    AccessDeniedError,
     InvalidArnError,
     InvalidGrantTokenError,
     KeyDisabledError,
     KeyStateError,
     NotFoundError,
 )
+from hsmkms.formats.grant_token import granted_by, is_token_of
 from hsmkms.formats.material_id import key_material_id
 from hsmkms.model.actions import Action
-from hsmkms.model.identities import Call
+from hsmkms.model.grants import Grant
 from hsmkms.model.keys import Key, KeyState, KeyVersion
 from hsmkms.model.names import (
     ALIAS_PREFIX,
     AWS_KEY_ID_PATTERN,
+    OPERATOR_ACCOUNT,
     AccountId,
     KeyId,
     Region,
@@ -27,13 +31,25 @@ from hsmkms.model.names import (
     key_arn,
     parse_kms_arn,
 )
-from hsmkms.policy.decision import decide
 from hsmkms.ports.clock import Clock
+from hsmkms.ports.directory import Directory
 from hsmkms.ports.hsm import Hsm
-from hsmkms.ports.store import KeyChanges, KeyStore
+from hsmkms.ports.store import KeyChanges, KeySnapshot, KeyStore
 from hsmkms.ports.trail import Trail
+from hsmkms.service.authorization import (
+    NOTHING_THERE,
+    decide_about_account,
+    decide_about_key,
+    require,
+)
 from hsmkms.service.budget import InvocationBudget
+from hsmkms.service.call import Call
+from hsmkms.service.key_context import NO_PARTICULARS, Particulars
+from hsmkms.service.key_making import KeyMaker
+from hsmkms.service.service_keys import key_on_first_use
 from hsmkms.service.wrappings import WrappingNotes
+
+RESERVED_ALIAS_PREFIX: Final = "alias/aws/"
 
 _STATE_PHRASES: Final = {
     KeyState.CREATING: "is creating.",
@@ -47,15 +63,27 @@ _STATE_PHRASES: Final = {
 
 @dataclass(frozen=True)
 class RegionRoom:
-    """One region's token, store, budget, notes and trail, and how its keys are named and reached."""
+    """One region's token, store, budget, notes and trail, and how its keys are named and reached.
+
+    Attributes:
+        directory: who exists, for policies and grants that name principals.
+        reserved_alias_prefix: begins the names of services' aliases, which nobody else may give.
+    """
 
     region: Region
     hsm: Hsm
     keys: KeyStore
+    directory: Directory
     budget: InvocationBudget
     wrappings: WrappingNotes
     trail: Trail
     clock: Clock
+    reserved_alias_prefix: str = field(default=RESERVED_ALIAS_PREFIX, kw_only=True)
+
+    @property
+    def maker(self) -> KeyMaker:
+        """Makes this region's keys."""
+        return KeyMaker(self.hsm, self.keys, self.budget, self.clock)
 
     def key_arn(self, key: Key) -> str:
         """The ARN of a key of this region."""
@@ -67,57 +95,108 @@ class RegionRoom:
             return None
         return key_material_id(key.key_id, key.current_material_id)
 
-    def resolve(self, call: Call, action: Action, key_ref: str) -> Key:
-        """The key that an id, a key ARN, an alias name or an alias ARN names, if the caller may see it.
+    def resolve(
+        self, call: Call, action: Action, key_ref: str, particulars: Particulars = NO_PARTICULARS
+    ) -> Key:
+        """The key that an id, a key ARN, an alias name or an alias ARN names, if the caller may do this.
 
         Raises:
             NotFoundError: no such key or alias in the caller's account, or an ARN of another region.
             InvalidArnError: malformed ARN.
-            AccessDeniedError: an ARN of another account, whether the thing exists or not.
+            AccessDeniedError: the caller may not; or an ARN of another account that names nothing.
             InvalidGrantTokenError: a grant token that is not this service's came along.
         """
-        if not key_ref.startswith("arn:"):
-            if key_ref.startswith(ALIAS_PREFIX):
-                return self._aliased_key(call, action, call.caller.account, key_ref)
-            return self._key(call, action, call.caller.account, key_ref)
-        arn = parse_kms_arn(key_ref)
-        if arn.region != self.region:
-            raise NotFoundError(f"Invalid arn {arn.region}")
-        if arn.resource.startswith(ALIAS_PREFIX):
-            return self._aliased_key(call, action, arn.account, arn.resource)
-        return self._key(call, action, arn.account, arn.resource.removeprefix("key/"))
+        snapshot = self.keys.snapshot()
+        key, alias_name = self._find(snapshot, call, action, key_ref, particulars)
+        if key.key_id not in snapshot.keys:
+            snapshot = self.keys.snapshot()  # it was made just now
+        self.require_allowed(call, action, key, particulars, snapshot=snapshot, request_alias=alias_name)
+        call.resources.append(self.key_arn(key))
+        self.require_known_grant_tokens(call, snapshot)
+        return key
 
-    def resolve_without_alias(self, call: Call, action: Action, key_ref: str) -> Key:
+    def resolve_without_alias(
+        self, call: Call, action: Action, key_ref: str, particulars: Particulars = NO_PARTICULARS
+    ) -> Key:
         """Like ``resolve``, for the operations that take a key id or key ARN only."""
-        is_arn = key_ref.startswith("arn:")
-        if (parse_kms_arn(key_ref).resource if is_arn else key_ref).startswith(ALIAS_PREFIX):
-            raise InvalidArnError("Key Aliases are not supported for this operation.")
-        return self.resolve(call, action, key_ref)
+        _require_no_alias(key_ref)
+        return self.resolve(call, action, key_ref, particulars)
+
+    def find_without_alias(self, snapshot: KeySnapshot, call: Call, action: Action, key_ref: str) -> Key:
+        """The key that a key id or key ARN names; leave is still to be asked.
+
+        Raises:
+            NotFoundError, InvalidArnError, AccessDeniedError: as ``resolve``.
+        """
+        _require_no_alias(key_ref)
+        return self._find(snapshot, call, action, key_ref, NO_PARTICULARS)[0]
 
     def require_allowed(
-        self, call: Call, action: Action, resource_account: AccountId, resource_arn: str
+        self,
+        call: Call,
+        action: Action,
+        key: Key,
+        particulars: Particulars = NO_PARTICULARS,
+        *,
+        snapshot: KeySnapshot | None = None,
+        request_alias: str | None = None,
     ) -> None:
-        """Ask for leave, note the answer for the record, and refuse as AWS words it.
+        """Ask for leave to do something with a key, note the answer for the record, refuse as AWS words it.
 
         Raises:
-            AccessDeniedError: the caller may not do this to that resource.
+            AccessDeniedError: the caller may not.
         """
-        decision = decide(call.caller, resource_account)
-        call.additional["decision"] = decision.rule
-        if not decision.allowed:
-            raise AccessDeniedError(
-                f"User: {call.caller.principal_arn} is not authorized to perform: {action} on resource: "
-                f"{resource_arn} because no resource-based policy allows the {action} action"
-            )
+        arn = self.key_arn(key)
+        verdict = decide_about_key(
+            call, action, snapshot or self.keys.snapshot(), key, arn, particulars, request_alias
+        )
+        if request_alias is not None and key.account != call.caller.account:
+            # Which key another account's alias names, or that there is one, is for the allowed alone.
+            arn = alias_arn(self.region, key.account, request_alias)
+        require(call, action, key.account, arn, verdict)
 
-    def require_known_grant_tokens(self, call: Call) -> None:
+    def require_still_allowed(
+        self, call: Call, action: Action, key: Key, particulars: Particulars = NO_PARTICULARS
+    ) -> None:
+        """Ask again inside a write transaction: what gives rights must not outlive the right to give them.
+
+        Raises:
+            AccessDeniedError: another writer has taken the right away since the first question.
+        """
+        arn = self.key_arn(key)
+        verdict = decide_about_key(call, action, self.keys.snapshot(), key, arn, particulars)
+        if not verdict.allowed:
+            require(call, action, key.account, arn, verdict)
+
+    def require_allowed_in_account(
+        self, call: Call, action: Action, resource_arn: str = "*", particulars: Particulars = NO_PARTICULARS
+    ) -> None:
+        """Ask for leave to do in the caller's account what concerns no key; as ``require_allowed``."""
+        verdict = decide_about_account(call, action, resource_arn, particulars)
+        require(call, action, call.caller.account, resource_arn, verdict)
+
+    def require_known_grant_tokens(self, call: Call, snapshot: KeySnapshot) -> None:
         """Refuse grant tokens that are not this service's, once it is sure that there is a key to grant.
 
+        They give no right: the grants that they stand for are known to every worker at once.
+
         Raises:
-            InvalidGrantTokenError: no grant exists yet, so it is any token at all.
+            InvalidGrantTokenError: one is malformed, forged, or of a grant that is gone.
         """
-        if call.grant_tokens:
+        for grant_token in call.grant_tokens:
+            self.grant_of_token(snapshot, grant_token)
+
+    def grant_of_token(self, snapshot: KeySnapshot, grant_token: str) -> Grant:
+        """The grant that a token was given out for.
+
+        Raises:
+            InvalidGrantTokenError: as ``require_known_grant_tokens``.
+        """
+        grant_id = granted_by(grant_token)
+        grant = None if grant_id is None else snapshot.grants.by_id.get(grant_id)
+        if grant is None or not is_token_of(grant_token, grant.token_key):
             raise InvalidGrantTokenError
+        return grant
 
     def require_enabled(self, key: Key) -> KeyVersion:
         """The version that encrypts, of a key that may do cryptography now.
@@ -151,28 +230,71 @@ class RegionRoom:
             raise NotFoundError(f"Key '{key_id}' does not exist")
         return key
 
-    def _key(self, call: Call, action: Action, account: AccountId, key_id: str) -> Key:
-        arn = key_arn(self.region, account, KeyId(key_id))
-        # Leave is asked before the look: in another account, what exists and what does not look the same.
-        self.require_allowed(call, action, account, arn)
-        key = self.keys.snapshot().keys.get(KeyId(key_id))
+    def peek(self, snapshot: KeySnapshot, call: Call, key_ref: str) -> KeyId | None:
+        """Which key a reference names, as far as can be told without leave and without making any."""
+        account, alias_name, key_id = self._parts(call, key_ref)
+        return key_id if alias_name is None else snapshot.aliases.get((account, alias_name))
+
+    def _find(
+        self, snapshot: KeySnapshot, call: Call, action: Action, key_ref: str, particulars: Particulars
+    ) -> tuple[Key, str | None]:
+        """The key that a reference names, and the alias by which it does; leave is not asked yet."""
+        account, alias_name, key_id = self._parts(call, key_ref)
+        if alias_name is not None:
+            return self._aliased_key(snapshot, call, action, account, alias_name, particulars), alias_name
+        key = snapshot.keys.get(key_id)
         if key is None or key.account != account:
+            key_name = key_arn(self.region, account, key_id)
+            self._require_own(call, action, account, key_name)
             # An id has one spelling: in capitals it is no key's.
             if AWS_KEY_ID_PATTERN.fullmatch(key_id) is None:
                 raise NotFoundError(f"Invalid keyId '{key_id}'")
-            raise NotFoundError(f"Key '{arn}' does not exist")
-        call.resources.append(arn)
-        self.require_known_grant_tokens(call)
-        return key
+            raise NotFoundError(f"Key '{key_name}' does not exist")
+        return key, None
 
-    def _aliased_key(self, call: Call, action: Action, account: AccountId, alias_name: str) -> Key:
-        arn = alias_arn(self.region, account, alias_name)
-        self.require_allowed(call, action, account, arn)
-        snapshot = self.keys.snapshot()
+    def _parts(self, call: Call, key_ref: str) -> tuple[AccountId, str | None, KeyId]:
+        """A reference's account and alias name; or, where the alias name is None, its key id."""
+        if not key_ref.startswith("arn:"):
+            return call.caller.account, *_alias_or_key(key_ref, key_ref)
+        arn = parse_kms_arn(key_ref)
+        if arn.region != self.region:
+            raise NotFoundError(f"Invalid arn {arn.region}")
+        return arn.account, *_alias_or_key(arn.resource, arn.resource.removeprefix("key/"))
+
+    def _aliased_key(
+        self,
+        snapshot: KeySnapshot,
+        call: Call,
+        action: Action,
+        account: AccountId,
+        alias_name: str,
+        particulars: Particulars,
+    ) -> Key:
         key_id = snapshot.aliases.get((account, alias_name))
         if key_id is None:
+            via = call.caller.via
+            is_own = via is not None and alias_name == self.reserved_alias_prefix + via.alias
+            if is_own and account == call.caller.account:
+                made = key_on_first_use(self.maker, self.region, call, action, alias_name, particulars)
+                if made is not None:
+                    return made
+            arn = alias_arn(self.region, account, alias_name)
+            self._require_own(call, action, account, arn)
             raise NotFoundError(f"Alias {arn} is not found.")
-        key = snapshot.keys[key_id]
-        call.resources.append(self.key_arn(key))
-        self.require_known_grant_tokens(call)
-        return key
+        return snapshot.keys[key_id]
+
+    def _require_own(self, call: Call, action: Action, account: AccountId, arn: str) -> None:
+        """Refuse to say of another account's key whether it exists; the operator's are services' own."""
+        if account != call.caller.account or account == OPERATOR_ACCOUNT:
+            require(call, action, account, arn, NOTHING_THERE)
+
+
+def _require_no_alias(key_ref: str) -> None:
+    is_arn = key_ref.startswith("arn:")
+    if (parse_kms_arn(key_ref).resource if is_arn else key_ref).startswith(ALIAS_PREFIX):
+        raise InvalidArnError("Key Aliases are not supported for this operation.")
+
+
+def _alias_or_key(resource: str, key_id: str) -> tuple[str | None, KeyId]:
+    is_alias = resource.startswith(ALIAS_PREFIX)
+    return (resource, KeyId("")) if is_alias else (None, KeyId(key_id))

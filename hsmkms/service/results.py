@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from hsmkms.model.grants import Grant
+
 Item = TypeVar("Item")
 
 
@@ -62,3 +64,25 @@ class DataKey:
     key_material_id: str
     ciphertext_blob: bytes
     plaintext: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedGrant:
+    """What CreateGrant gives; the token stays out of the repr."""
+
+    grant_id: str
+    grant_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownGrant:
+    """A grant as lists show it.
+
+    Attributes:
+        grantee, retiring: ARN or service name, or the unique id of one who is gone.
+    """
+
+    grant: Grant
+    key_arn: str
+    grantee: str
+    retiring: str | None

@@ -6,9 +6,9 @@ From these notes ``serve`` and ``doctor`` know that there are such blobs.
 
 from __future__ import annotations
 
-from hsmkms.model.identities import WouldBlockSignal
 from hsmkms.ports.clock import Clock
 from hsmkms.ports.store import KeyStore
+from hsmkms.service.call import WouldBlockSignal
 
 
 class WrappingNotes:

@@ -1,56 +1,46 @@
-"""Identities, global to all regions: the ``Directory`` port over SQLite."""
+"""Identities, global to all regions: the ``Directory`` port over SQLite. The promises stand in the port."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 
-from hsmkms.errors import AlreadyExistsError, LimitExceededError, NotFoundError, ServiceFaultError
-from hsmkms.model.identities import AccessKey, AccessKeyStatus
+from hsmkms.errors import ServiceFaultError
+from hsmkms.model.identities import AccessKey, IdentityRow, ManagedPolicy, Service, Status
 from hsmkms.model.names import AccountId, Region
-from hsmkms.store import change_log
+from hsmkms.policy.stored import StoredPolicy
+from hsmkms.ports.directory import DirectorySnapshot, InlinePolicy
+from hsmkms.store import change_log, directory_changes, directory_identities
 from hsmkms.store.database import Database
-from hsmkms.store.moments import from_text, to_text
+from hsmkms.store.directory_snapshots import DirectoryReader
+from hsmkms.store.directory_tables import accounts, sealed_directory_keys
+from hsmkms.store.directory_tables import directory_changes as log
 from hsmkms.store.settings import StoreSettings
 from hsmkms.store.snapshots import Snapshots
-from hsmkms.store.tables import access_keys, accounts, directory_changes, sealed_directory_keys
-
-ACCESS_KEYS_PER_PRINCIPAL: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Identities:
-    """``ports.store.DirectorySnapshot``."""
-
-    sequence: int
-    access_keys: Mapping[str, AccessKey]
 
 
 class SqliteDirectory:
-    """``ports.store.Directory`` over one SQLite file."""
+    """``ports.directory.Directory`` over one SQLite file."""
 
     def __init__(self, settings: StoreSettings) -> None:
         """Open a store that was migrated; nothing is read yet."""
         self._database = Database(settings.directory_file)
-        self._snapshots: Snapshots[Identities] = Snapshots(
-            self._database, directory_changes, _load_all, _advance
+        reader = DirectoryReader()
+        self._snapshots: Snapshots[DirectorySnapshot] = Snapshots(
+            self._database, log, reader.load_all, reader.advance
         )
 
-    def snapshot(self) -> Identities:
+    def snapshot(self) -> DirectorySnapshot:
         """The newest snapshot."""
         return self._snapshots.current()
 
     def add_account(self, account: AccountId, now: datetime) -> None:
         """Register an account, if it is new."""
         with self._write() as connection:
-            known = connection.scalar(select(accounts.c.account).where(accounts.c.account == account))
-            if known is None:
-                connection.execute(insert(accounts).values(account=account, created_at=to_text(now)))
+            directory_changes.add_account(connection, account, now)
 
     def accounts(self) -> Sequence[AccountId]:
         """All accounts."""
@@ -59,47 +49,111 @@ class SqliteDirectory:
             return [AccountId(account) for account in connection.scalars(query)]
 
     def add_access_key(self, access_key: AccessKey) -> None:
-        """Add an access key to a registered account."""
+        """Add an access key to a principal."""
         with self._write() as connection:
-            account = select(accounts.c.account).where(accounts.c.account == access_key.account)
-            if connection.scalar(account) is None:
-                raise NotFoundError(f"There is no account {access_key.account}.")
-            taken = select(access_keys.c.account).where(
-                access_keys.c.access_key_id == access_key.access_key_id
-            )
-            if connection.scalar(taken) is not None:
-                raise AlreadyExistsError(f"The access key {access_key.access_key_id} exists already.")
-            of_principal = (
-                select(func.count())
-                .select_from(access_keys)
-                .where(access_keys.c.principal_arn == access_key.principal_arn)
-            )
-            if (connection.scalar(of_principal) or 0) >= ACCESS_KEYS_PER_PRINCIPAL:
-                raise LimitExceededError(
-                    f"{access_key.principal_arn} has {ACCESS_KEYS_PER_PRINCIPAL} access keys already."
-                )
-            connection.execute(insert(access_keys).values(_columns(access_key)))
-            change_log.append(connection, directory_changes, access_key_id=access_key.access_key_id)
+            directory_changes.add_access_key(connection, access_key)
 
-    def set_access_key_status(self, access_key_id: str, status: AccessKeyStatus) -> None:
+    def set_access_key_status(self, access_key_id: str, status: Status) -> None:
         """Enable or disable an access key."""
         with self._write() as connection:
-            changed = connection.execute(
-                update(access_keys).where(access_keys.c.access_key_id == access_key_id).values(status=status)
-            )
-            if changed.rowcount != 1:
-                raise NotFoundError(f"There is no access key {access_key_id}.")
-            change_log.append(connection, directory_changes, access_key_id=access_key_id)
+            directory_changes.set_access_key_status(connection, access_key_id, status)
 
     def remove_access_key(self, access_key_id: str) -> None:
         """Forget an access key."""
         with self._write() as connection:
-            removed = connection.execute(
-                delete(access_keys).where(access_keys.c.access_key_id == access_key_id)
-            )
-            if removed.rowcount != 1:
-                raise NotFoundError(f"There is no access key {access_key_id}.")
-            change_log.append(connection, directory_changes, access_key_id=access_key_id)
+            directory_changes.remove_access_key(connection, access_key_id)
+
+    def add_identity(self, row: IdentityRow, tags: Mapping[str, str], trust: StoredPolicy | None) -> None:
+        """Add a user or a role."""
+        with self._write() as connection:
+            directory_identities.add_identity(connection, row, tags, trust)
+
+    def remove_identity(self, unique_id: str) -> None:
+        """Forget a user or a role and all that is its own."""
+        with self._write() as connection:
+            directory_identities.remove_identity(connection, unique_id)
+
+    def set_identity_status(self, unique_id: str, status: Status) -> None:
+        """Enable or disable a user or a role."""
+        with self._write() as connection:
+            directory_identities.set_identity_status(connection, unique_id, status)
+
+    def set_trust(self, unique_id: str, trust: StoredPolicy) -> None:
+        """Replace a role's trust policy."""
+        with self._write() as connection:
+            directory_identities.set_trust(connection, unique_id, trust)
+
+    def change_identity_tags(
+        self, unique_id: str, added: Mapping[str, str], removed: Iterable[str], limit: int
+    ) -> Mapping[str, str]:
+        """Add and remove tags of a user or a role."""
+        with self._write() as connection:
+            return directory_identities.change_tags(connection, unique_id, added, removed, limit)
+
+    def put_inline_policy(self, unique_id: str, policy: InlinePolicy, limit_characters: int) -> None:
+        """Add or replace an inline policy."""
+        with self._write() as connection:
+            directory_identities.put_inline_policy(connection, unique_id, policy, limit_characters)
+
+    def remove_inline_policy(self, unique_id: str, name: str) -> None:
+        """Remove an inline policy."""
+        with self._write() as connection:
+            directory_identities.remove_inline_policy(connection, unique_id, name)
+
+    def inline_policies(self, unique_id: str) -> Sequence[InlinePolicy]:
+        """The inline policies of a user or a role."""
+        with self._database.read() as connection:
+            return directory_identities.read_inline_policies(connection, unique_id)
+
+    def add_managed_policy(self, policy: ManagedPolicy) -> None:
+        """Add a managed policy."""
+        with self._write() as connection:
+            directory_identities.add_managed_policy(connection, policy)
+
+    def set_managed_policy_text(self, policy_arn: str, text: str) -> None:
+        """Give a managed policy another text."""
+        with self._write() as connection:
+            directory_identities.set_managed_policy_text(connection, policy_arn, text)
+
+    def remove_managed_policy(self, policy_arn: str) -> None:
+        """Remove a managed policy that nobody bears."""
+        with self._write() as connection:
+            directory_identities.remove_managed_policy(connection, policy_arn)
+
+    def managed_policies(self, account: AccountId | None) -> Sequence[ManagedPolicy]:
+        """The managed policies of an account, or of all."""
+        with self._database.read() as connection:
+            return directory_identities.read_managed_policies(connection, account)
+
+    def attach_policy(self, unique_id: str, policy_arn: str, limit: int) -> None:
+        """Let a user or role bear a managed policy."""
+        with self._write() as connection:
+            directory_identities.attach_policy(connection, unique_id, policy_arn, limit)
+
+    def detach_policy(self, unique_id: str, policy_arn: str) -> None:
+        """Undo ``attach_policy``."""
+        with self._write() as connection:
+            directory_identities.detach_policy(connection, unique_id, policy_arn)
+
+    def attached_policies(self, unique_id: str) -> Sequence[str]:
+        """ARNs of the managed policies that a user or role bears."""
+        with self._database.read() as connection:
+            return directory_identities.read_attached_policies(connection, unique_id)
+
+    def add_service(self, service: Service) -> None:
+        """Register a service."""
+        with self._write() as connection:
+            directory_changes.add_service(connection, service)
+
+    def set_service_status(self, name: str, status: Status) -> None:
+        """Enable or disable a service."""
+        with self._write() as connection:
+            directory_changes.set_service_status(connection, name, status)
+
+    def remove_service(self, name: str) -> None:
+        """Forget a service and its access keys."""
+        with self._write() as connection:
+            directory_changes.remove_service(connection, name)
 
     def sealed_directory_keys(self) -> Mapping[Region, bytes]:
         """The identity store's own key, as each region's token sealed it."""
@@ -121,44 +175,7 @@ class SqliteDirectory:
     def _write(self) -> Iterator[Connection]:
         with self._database.write() as connection:
             yield connection
-            change_log.prune(connection, directory_changes)
+            change_log.prune(connection, log)
         # The change stands. A store that cannot be read any more shows at the next snapshot.
         with suppress(ServiceFaultError):
             self._snapshots.current()
-
-
-def _load_all(connection: Connection, sequence: int) -> Identities:
-    rows = connection.execute(select(access_keys))
-    return Identities(sequence, {row.access_key_id: _access_key(row) for row in rows})
-
-
-def _advance(connection: Connection, before: Identities, sequence: int) -> Identities:
-    changed = select(directory_changes.c.access_key_id).where(directory_changes.c.sequence > before.sequence)
-    after = dict(before.access_keys)
-    for access_key_id in connection.scalars(changed):
-        after.pop(access_key_id, None)
-    for row in connection.execute(select(access_keys).where(access_keys.c.access_key_id.in_(changed))):
-        after[row.access_key_id] = _access_key(row)
-    return Identities(sequence, after)
-
-
-def _columns(access_key: AccessKey) -> dict[str, object]:
-    return {
-        "access_key_id": access_key.access_key_id,
-        "account": access_key.account,
-        "principal_arn": access_key.principal_arn,
-        "status": access_key.status,
-        "sealed_secret": access_key.sealed_secret,
-        "created_at": to_text(access_key.created_at),
-    }
-
-
-def _access_key(row: Row[Any]) -> AccessKey:
-    return AccessKey(
-        access_key_id=row.access_key_id,
-        account=AccountId(row.account),
-        principal_arn=row.principal_arn,
-        status=AccessKeyStatus(row.status),
-        sealed_secret=row.sealed_secret,
-        created_at=from_text(row.created_at),
-    )

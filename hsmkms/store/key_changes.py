@@ -8,12 +8,25 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hsmkms.errors import AlreadyExistsError, NotFoundError
+from hsmkms.model.grants import Grant
 from hsmkms.model.keys import Alias, Key, KeyState, KeyVersion, Tag, VersionState
 from hsmkms.model.names import AccountId, KeyId, MaterialId
+from hsmkms.policy.document import PolicyKind
+from hsmkms.policy.stored import StoredPolicy
 from hsmkms.store import change_log
-from hsmkms.store.key_rows import alias_columns, alias_of, key_columns, load_keys, version_columns
+from hsmkms.store.grant_rows import grant_columns, load_grants
+from hsmkms.store.key_rows import (
+    alias_columns,
+    alias_of,
+    key_columns,
+    load_keys,
+    policy_columns,
+    policy_of,
+    version_columns,
+)
 from hsmkms.store.moments import to_text
-from hsmkms.store.tables import aliases, key_changes, key_versions, keys, wrappings
+from hsmkms.store.shared_policies import ids_of
+from hsmkms.store.tables import aliases, grants, key_changes, key_versions, keys, wrappings
 from hsmkms.store.tables import tags as key_tags
 
 
@@ -31,15 +44,17 @@ class SqlKeyChanges:
         """A key that was enabled once."""
         return load_keys(self._connection, [key_id]).get(key_id)
 
-    def add_pending_key(self, key: Key, version: KeyVersion, tags: Sequence[Tag]) -> None:
+    def add_pending_key(
+        self, key: Key, version: KeyVersion, tags: Sequence[Tag], policy: StoredPolicy
+    ) -> None:
         """Write down a key that is about to be made."""
         same_key = select(keys.c.key_id).where(keys.c.key_id == key.key_id)
         same_material = select(key_versions.c.key_id).where(key_versions.c.material_id == version.material_id)
         if self._connection.execute(same_key.union_all(same_material)).first() is not None:
             raise AlreadyExistsError(f"The key {key.key_id} exists already.")
-        self._connection.execute(insert(keys).values(key_columns(key)))
+        self._connection.execute(insert(keys).values(key_columns(key) | policy_columns(policy)))
         self._connection.execute(insert(key_versions).values(version_columns(version)))
-        self.put_tags(key.key_id, tags)
+        self._replace_tags(key.key_id, tags)
 
     def enable_pending_key(self, key_id: KeyId, material_id: MaterialId, check_value: bytes) -> Key:
         """Enable a pending key."""
@@ -64,9 +79,10 @@ class SqlKeyChanges:
 
     def remove_pending_key(self, key_id: KeyId) -> None:
         """Forget a key that was never enabled."""
-        self._connection.execute(
-            delete(keys).where(keys.c.key_id == key_id, keys.c.current_material_id.is_(None))
-        )
+        is_pending = keys.c.current_material_id.is_(None)
+        if self._connection.execute(delete(keys).where(keys.c.key_id == key_id, is_pending)).rowcount:
+            # No snapshot has the key, but its grants go with it.
+            self._log_key(key_id)
 
     def set_state(self, key_id: KeyId, state: KeyState) -> None:
         """Change a key's state."""
@@ -94,21 +110,27 @@ class SqlKeyChanges:
         if self.alias(alias.account, alias.name) is not None:
             raise AlreadyExistsError(f"The alias {alias.name} exists already.")
         self._connection.execute(insert(aliases).values(alias_columns(alias)))
-        self._log_alias(alias.account, alias.name)
+        self._log_alias(alias.account, alias.name, alias.key_id)
 
     def set_alias_target(self, account: AccountId, name: str, key_id: KeyId, now: datetime) -> None:
         """Let an alias name another key."""
+        before = self.alias(account, name)
+        if before is None:
+            return
         self._connection.execute(
             update(aliases)
             .where(aliases.c.account == account, aliases.c.name == name)
             .values(key_id=key_id, updated_at=to_text(now))
         )
-        self._log_alias(account, name)
+        self._log_alias(account, name, before.key_id, key_id)
 
     def remove_alias(self, account: AccountId, name: str) -> None:
         """Remove an alias."""
+        before = self.alias(account, name)
+        if before is None:
+            return
         self._connection.execute(delete(aliases).where(aliases.c.account == account, aliases.c.name == name))
-        self._log_alias(account, name)
+        self._log_alias(account, name, before.key_id)
 
     def tags(self, key_id: KeyId) -> Sequence[Tag]:
         """A key's tags."""
@@ -117,19 +139,54 @@ class SqlKeyChanges:
 
     def put_tags(self, key_id: KeyId, tags: Sequence[Tag]) -> None:
         """Add tags, or replace their values."""
-        values = {tag.tag_key: tag.tag_value for tag in tags}
-        self.remove_tags(key_id, list(values))
-        if values:
-            self._connection.execute(
-                insert(key_tags),
-                [{"key_id": key_id, "tag_key": key, "tag_value": value} for key, value in values.items()],
-            )
+        if tags:
+            self._replace_tags(key_id, tags)
+            self._log_key(key_id)
 
     def remove_tags(self, key_id: KeyId, tag_keys: Sequence[str]) -> None:
         """Remove tags."""
-        self._connection.execute(
-            delete(key_tags).where(key_tags.c.key_id == key_id, key_tags.c.tag_key.in_(tag_keys))
-        )
+        if self._delete_tags(key_id, tag_keys):
+            self._log_key(key_id)
+
+    def policy(self, key_id: KeyId) -> StoredPolicy:
+        """A key's policy."""
+        row = self._connection.execute(
+            select(keys.c.account, keys.c.policy, keys.c.policy_ids).where(keys.c.key_id == key_id)
+        ).one()
+        return StoredPolicy(PolicyKind.KEY, policy_of(row.account, row.policy), ids_of(row.policy_ids))
+
+    def set_policy(self, key_id: KeyId, policy: StoredPolicy) -> None:
+        """Replace a key's policy."""
+        self._connection.execute(update(keys).where(keys.c.key_id == key_id).values(policy_columns(policy)))
+        self._log_key(key_id)
+
+    def count_grants(self, key_id: KeyId) -> int:
+        """How many grants a key has."""
+        query = select(func.count()).select_from(grants).where(grants.c.key_id == key_id)
+        return self._connection.scalar(query) or 0
+
+    def grants_named(self, key_id: KeyId, name: str) -> Sequence[Grant]:
+        """The grants of a key that bear a name, by id."""
+        query = select(grants).where(grants.c.key_id == key_id, grants.c.name == name)
+        # Asked to sort, SQLite would rather read all grants of the key in order than the few of the name.
+        return sorted(load_grants(self._connection, query), key=lambda grant: grant.grant_id)
+
+    def grant(self, grant_id: str) -> Grant | None:
+        """One grant of any key."""
+        query = select(grants).where(grants.c.grant_id == grant_id)
+        return next(load_grants(self._connection, query), None)
+
+    def add_grant(self, grant: Grant) -> None:
+        """Add a grant."""
+        if self.grant(grant.grant_id) is not None:
+            raise AlreadyExistsError(f"The grant {grant.grant_id} exists already.")
+        self._connection.execute(insert(grants).values(grant_columns(grant)))
+        self._log_grant(grant.grant_id)
+
+    def remove_grant(self, grant_id: str) -> None:
+        """Remove a grant."""
+        if self._connection.execute(delete(grants).where(grants.c.grant_id == grant_id)).rowcount:
+            self._log_grant(grant_id)
 
     def note_wrapping(self, wrapping_id: bytes, now: datetime) -> None:
         """Note a wrapping object."""
@@ -139,8 +196,28 @@ class SqlKeyChanges:
                 insert(wrappings).values(wrapping_id=wrapping_id, first_used_at=to_text(now))
             )
 
+    def _replace_tags(self, key_id: KeyId, tags: Sequence[Tag]) -> None:
+        values = {tag.tag_key: tag.tag_value for tag in tags}
+        self._delete_tags(key_id, list(values))
+        if values:
+            self._connection.execute(
+                insert(key_tags),
+                [{"key_id": key_id, "tag_key": key, "tag_value": value} for key, value in values.items()],
+            )
+
+    def _delete_tags(self, key_id: KeyId, tag_keys: Sequence[str]) -> int:
+        return self._connection.execute(
+            delete(key_tags).where(key_tags.c.key_id == key_id, key_tags.c.tag_key.in_(tag_keys))
+        ).rowcount
+
     def _log_key(self, key_id: KeyId) -> None:
         change_log.append(self._connection, key_changes, key_id=key_id)
 
-    def _log_alias(self, account: AccountId, name: str) -> None:
+    def _log_alias(self, account: AccountId, name: str, *key_ids: KeyId) -> None:
+        """Note an alias, and the keys whose alias it was or is."""
         change_log.append(self._connection, key_changes, alias_account=account, alias_name=name)
+        for key_id in dict.fromkeys(key_ids):
+            self._log_key(key_id)
+
+    def _log_grant(self, grant_id: str) -> None:
+        change_log.append(self._connection, key_changes, grant_id=grant_id)

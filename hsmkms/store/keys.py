@@ -1,26 +1,29 @@
-"""A region's keys, aliases and tags: the ``KeyStore`` port over SQLite."""
+"""A region's keys, aliases, tags and grants: the ``KeyStore`` port over SQLite."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from hsmkms.errors import ServiceFaultError
+from hsmkms.model.grants import Grant
 from hsmkms.model.keys import Alias, KeyVersion, Tag, VersionState
 from hsmkms.model.names import AccountId, KeyId, Region
 from hsmkms.ports.store import KeySnapshot
 from hsmkms.store import change_log
 from hsmkms.store.database import Database
+from hsmkms.store.grant_rows import load_grants
 from hsmkms.store.key_changes import SqlKeyChanges
 from hsmkms.store.key_rows import alias_of, version_of
-from hsmkms.store.key_snapshots import advance_snapshot, load_snapshot
+from hsmkms.store.key_snapshots import KeyReader
 from hsmkms.store.moments import to_text
 from hsmkms.store.settings import StoreSettings
 from hsmkms.store.snapshots import Snapshots
-from hsmkms.store.tables import aliases, key_changes, key_versions, keys, tags, wrappings
+from hsmkms.store.tables import aliases, grants, key_changes, key_versions, keys, tags, wrappings
 
 
 class SqliteKeyStore:
@@ -29,8 +32,9 @@ class SqliteKeyStore:
     def __init__(self, settings: StoreSettings, region: Region) -> None:
         """Open a store that was migrated; nothing is read yet."""
         self._database = Database(settings.keys_file(region))
+        reader = KeyReader()
         self._snapshots: Snapshots[KeySnapshot] = Snapshots(
-            self._database, key_changes, load_snapshot, advance_snapshot
+            self._database, key_changes, reader.load_all, reader.advance
         )
 
     def snapshot(self) -> KeySnapshot:
@@ -77,6 +81,27 @@ class SqliteKeyStore:
         with self._database.read() as connection:
             return [Tag(row.tag_key, row.tag_value) for row in connection.execute(query)]
 
+    def list_grants(
+        self,
+        key_id: KeyId,
+        *,
+        grant_id: str | None,
+        grantee_id: str | None,
+        after: str | None,
+        limit: int,
+    ) -> Sequence[Grant]:
+        """A page of a key's grants."""
+        query = select(grants).where(grants.c.key_id == key_id)
+        if grant_id is not None:
+            query = query.where(grants.c.grant_id == grant_id)
+        if grantee_id is not None:
+            query = query.where(grants.c.grantee_id == grantee_id)
+        return self._page_of_grants(query, after, limit)
+
+    def list_retirable_grants(self, retiring_id: str, after: str | None, limit: int) -> Sequence[Grant]:
+        """A page of the grants that a principal may retire as their retiring principal."""
+        return self._page_of_grants(select(grants).where(grants.c.retiring_id == retiring_id), after, limit)
+
     def noted_wrappings(self) -> frozenset[bytes]:
         """All objects under which data keys ever left the token."""
         with self._database.read() as connection:
@@ -96,3 +121,8 @@ class SqliteKeyStore:
     def close(self) -> None:
         """Close idle connections; a later call opens new ones."""
         self._database.dispose()
+
+    def _page_of_grants(self, query: Select[Any], after: str | None, limit: int) -> Sequence[Grant]:
+        page = query.where(grants.c.grant_id > (after or "")).order_by(grants.c.grant_id).limit(limit)
+        with self._database.read() as connection:
+            return list(load_grants(connection, page))

@@ -19,8 +19,8 @@ from sqlalchemy import inspect, select
 from hsmkms.errors import ServiceFaultError
 from hsmkms.model.names import Region
 from hsmkms.store.database import Database
+from hsmkms.store.directory_tables import sealed_directory_keys
 from hsmkms.store.settings import StoreSettings
-from hsmkms.store.tables import sealed_directory_keys
 
 _MIGRATIONS: Final = Path(__file__).with_name("migrations")
 _CONNECTION: Final = "connection"

@@ -38,6 +38,11 @@ keys = Table(
     Column("origin", String(32), nullable=False),
     Column("created_at", _MOMENT, nullable=False),
     Column("current_material_id", LargeBinary(16)),
+    Column("policy", Text, nullable=False),
+    # Whom the ARNs of the policy meant when it was put: JSON, unique ids by ARN.
+    Column("policy_ids", Text, nullable=False),
+    Column("manager", String(16), nullable=False),
+    Column("service", String(256)),
     Index("keys_by_account", "account", "key_id"),
 )
 
@@ -71,6 +76,30 @@ tags = Table(
     Column("tag_value", String(256), nullable=False),
 )
 
+# Operations are a JSON list of names without their prefix, in order; contexts are JSON objects.
+grants = Table(
+    "grants",
+    keys_metadata,
+    Column("grant_id", String(64), primary_key=True),
+    Column("key_id", ForeignKey("keys.key_id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(256)),
+    Column("grantee_arn", String(2048), nullable=False),
+    Column("grantee_id", String(256), nullable=False),
+    Column("retiring_arn", String(2048)),
+    Column("retiring_id", String(256)),
+    Column("operations", Text, nullable=False),
+    Column("context_equals", Text),
+    Column("context_subset", Text),
+    Column("source_arn", String(2048)),
+    Column("issuing_account", String(12), nullable=False),
+    Column("token_key", LargeBinary(16), nullable=False),
+    Column("created_at", _MOMENT, nullable=False),
+    Index("grants_by_key", "key_id", "grant_id"),
+    Index("grants_by_grantee", "key_id", "grantee_id", "grant_id"),
+    Index("grants_by_retiring", "retiring_id", "grant_id"),
+    Index("grants_by_name", "key_id", "name"),
+)
+
 # The token's objects under which data keys left it: without them, and without a token that unwraps, the blobs
 # that hold such data keys cannot be opened any more.
 wrappings = Table(
@@ -80,8 +109,8 @@ wrappings = Table(
     Column("first_used_at", _MOMENT, nullable=False),
 )
 
-# What a snapshot has to read again: a key by its id, or an alias by account and name. The mark is random
-# (see change_log.py).
+# What a snapshot has to read again: a key by its id, an alias by account and name, or a grant by its id. The
+# mark is random (see change_log.py).
 key_changes = Table(
     "change_log",
     keys_metadata,
@@ -90,6 +119,7 @@ key_changes = Table(
     Column("alias_account", String(12)),
     Column("alias_name", String(256)),
     Column("mark", LargeBinary(8)),
+    Column("grant_id", String(64)),
     sqlite_autoincrement=True,
 )
 
@@ -100,41 +130,4 @@ invocations = Table(
     counters_metadata,
     Column("material_id", LargeBinary(16), primary_key=True),
     Column("reserved", BigInteger, nullable=False),
-)
-
-directory_metadata = MetaData()
-
-accounts = Table(
-    "accounts",
-    directory_metadata,
-    Column("account", String(12), primary_key=True),
-    Column("created_at", _MOMENT, nullable=False),
-)
-
-access_keys = Table(
-    "access_keys",
-    directory_metadata,
-    Column("access_key_id", String(128), primary_key=True),
-    Column("account", ForeignKey("accounts.account"), nullable=False),
-    Column("principal_arn", String(256), nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("sealed_secret", LargeBinary, nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
-    Index("access_keys_by_principal", "principal_arn"),
-)
-
-sealed_directory_keys = Table(
-    "sealed_directory_keys",
-    directory_metadata,
-    Column("region", String(64), primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
-)
-
-directory_changes = Table(
-    "change_log",
-    directory_metadata,
-    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
-    Column("access_key_id", String(128), nullable=False),
-    Column("mark", LargeBinary(8)),
-    sqlite_autoincrement=True,
 )

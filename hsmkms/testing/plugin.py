@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def softhsm_token(tmp_path: Path) -> SoftHsmToken:
     """A fresh SoftHSM token for one test."""
-    from hsmkms.testing.token import make_softhsm_token  # noqa: PLC0415
+    from hsmkms.testing.token import make_softhsm_token  # noqa: PLC0415 - see above
 
     return make_softhsm_token(tmp_path / "softhsm")
 
@@ -27,7 +27,7 @@ def softhsm_token(tmp_path: Path) -> SoftHsmToken:
 @pytest.fixture(scope="session")
 def hsmkms_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     """A running KMS for the whole session: one region (us-east-1), one account, its root access key."""
-    from hsmkms.testing.server import DevServer  # noqa: PLC0415
+    from hsmkms.testing.server import DevServer  # noqa: PLC0415 - see above
 
     with DevServer(tmp_path_factory.mktemp("hsmkms") / "data") as server:
         yield server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping
@@ -84,7 +85,11 @@ class JsonlTrail:
 
     def write(self, record: Mapping[str, object]) -> None:
         """Append one record as one line."""
-        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        try:
+            line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        except TypeError:
+            # A character that has no UTF-8. What happened has happened: an odd record is better than none.
+            line = json.dumps(record, default=str).encode("ascii") + b"\n"
         with self._lock:
             self._append(line)
 

@@ -13,10 +13,13 @@ from hsmkms.hsm import Modules, TokenHsm
 from hsmkms.model.names import Region
 from hsmkms.ports.clock import Clock
 from hsmkms.ports.hsm import CallStyle
+from hsmkms.service.accounts import Accounts
 from hsmkms.service.admission import Lane
 from hsmkms.service.budget import InvocationBudget
-from hsmkms.service.identities import Identities
+from hsmkms.service.identity_secrets import IdentitySecrets
 from hsmkms.service.kms import Kms
+from hsmkms.service.logins import Logins
+from hsmkms.service.sessions import Sessions
 from hsmkms.service.wrappings import WrappingNotes
 from hsmkms.store import SqliteDirectory, SqliteInvocationStore, SqliteKeyStore
 from hsmkms.trail.jsonl import JsonlTrail
@@ -31,13 +34,21 @@ _STORE_WAIT_SECONDS: Final = 4.0
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens of every region, and who can log in with them; what ``init`` and the workers share."""
+    """The tokens of every region and who there is; what ``init`` and the workers share.
+
+    Attributes:
+        secrets: what the identity store's key seals; locked until a token has opened it.
+        accounts: changes of who there is.
+        logins: whose a signature is.
+    """
 
     clock: Clock
     modules: Modules
     directory: SqliteDirectory
     hsms: Mapping[Region, TokenHsm]
-    identities: Identities
+    secrets: IdentitySecrets
+    accounts: Accounts
+    logins: Logins
 
 
 @dataclass(frozen=True)
@@ -60,26 +71,40 @@ def open_directory(settings: Settings) -> SqliteDirectory:
     return SqliteDirectory(settings.store)
 
 
+def open_accounts(directory: SqliteDirectory) -> Accounts:
+    """Changes of who there is, but for access keys, whose secrets only a token can seal: needs no PIN."""
+    return Accounts(directory, IdentitySecrets(directory, {}), SystemClock())
+
+
 def open_key_stores(settings: Settings) -> Mapping[Region, SqliteKeyStore]:
     """The regions' key stores alone: need no PIN and no module."""
     return {region: SqliteKeyStore(settings.store, region) for region in settings.regions}
 
 
 def build_tokens(settings: Settings) -> Tokens:
-    """Tokens (not connected yet) and identities.
+    """Tokens (not connected yet) and who there is.
 
     Raises:
         ConfigError: a PIN cannot be read, or two regions disagree about a module's environment.
     """
     apply_module_environment(settings.regions)
     clock = SystemClock()
-    modules = Modules()
+    modules = Modules(settings.data / "run")
     hsms = {
         region: TokenHsm(token_settings(settings, region), read_pin(region, token), modules, clock)
         for region, token in settings.regions.items()
     }
     directory = open_directory(settings)
-    return Tokens(clock, modules, directory, hsms, Identities(directory, hsms, clock))
+    secrets = IdentitySecrets(directory, hsms)
+    return Tokens(
+        clock=clock,
+        modules=modules,
+        directory=directory,
+        hsms=hsms,
+        secrets=secrets,
+        accounts=Accounts(directory, secrets, clock),
+        logins=Logins(directory, secrets, clock),
+    )
 
 
 def token_settings(settings: Settings, region: Region) -> RegionSettings:
@@ -99,16 +124,15 @@ def build_service(settings: Settings) -> Service:
     """
     tokens = build_tokens(settings)
     regions = {
-        region: _build_region(settings, region, token, tokens.hsms[region], tokens.clock)
-        for region, token in settings.regions.items()
+        region: _build_region(settings, region, token, tokens) for region, token in settings.regions.items()
     }
-    aws = AwsDoor(regions, tokens.identities, settings.aws, tokens.clock.now)
+    sessions = Sessions(tokens.directory, tokens.secrets, tokens.clock)
+    aws = AwsDoor(regions, tokens.logins, sessions, settings.aws, tokens.clock.now)
     return Service(tokens, regions, aws, HealthPages(regions))
 
 
-def _build_region(
-    settings: Settings, region: Region, token: RegionSettings, hsm: TokenHsm, clock: Clock
-) -> Kms:
+def _build_region(settings: Settings, region: Region, token: RegionSettings, tokens: Tokens) -> Kms:
+    hsm, clock = tokens.hsms[region], tokens.clock
     wait_seconds = token.session_wait_seconds
     # Where calls are made on the event loop too, it must never wait for a session that a thread holds.
     threads = (
@@ -119,6 +143,7 @@ def _build_region(
         region=region,
         hsm=hsm,
         keys=keys,
+        directory=tokens.directory,
         budget=InvocationBudget(SqliteInvocationStore(settings.store, region)),
         wrappings=WrappingNotes(keys, clock),
         trail=JsonlTrail(settings.trail.directory / region, clock),
@@ -137,4 +162,5 @@ def _build_region(
             waiters=_STORE_THREADS * _WAITERS_A_THREAD,
             wait_seconds=_STORE_WAIT_SECONDS,
         ),
+        reserved_alias_prefix=settings.aws.reserved_alias_prefix,
     )

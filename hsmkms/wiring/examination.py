@@ -7,6 +7,7 @@ server's supervisor runs them in a process of their own.
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from hsmkms.config import Settings
 from hsmkms.errors import KeyUnavailableError, KmsError
 from hsmkms.hsm import TokenHsm
+from hsmkms.model.identities import IdentityKind
 from hsmkms.model.keys import KeyVersion
 from hsmkms.model.names import MaterialId, Region
 from hsmkms.ports.hsm import Readiness, ReadinessState
@@ -146,6 +148,11 @@ def _examine_region(
     }
     if stores_fit:
         store = SqliteKeyStore(settings.store, region)
+        for key_id, policy in store.snapshot().policies.items():
+            try:
+                policy.indexed  # noqa: B018 - compiles it
+            except KmsError as error:
+                found.problems.append(f"region {region}: key {key_id}: {error}")
         members["objects"] = _examine_objects(settings, region, store, hsm, tokens, found)
         found.problems += [f"region {region}: {loss}" for loss in _lost_data_keys(store, hsm)]
     return members
@@ -241,12 +248,17 @@ def _examine_identities(tokens: Tokens, found: Examination) -> None:
         f"region {region}: cannot open the identity store: run `hsmkms init`" for region in missing
     ]
     try:
-        tokens.identities.unlock()
+        tokens.secrets.unlock()
     except KmsError as error:
         found.problems.append(str(error))
+    snapshot = tokens.directory.snapshot()
+    kinds = Counter(identity.row.kind for identity in snapshot.identities.values())
     found.members["identities"] = {
-        "accounts": len(tokens.directory.accounts()),
-        "access_keys": len(tokens.directory.snapshot().access_keys),
+        "accounts": len(snapshot.accounts),
+        "users": kinds[IdentityKind.USER],
+        "roles": kinds[IdentityKind.ROLE],
+        "services": len(snapshot.services),
+        "access_keys": len(snapshot.access_keys),
         "regions_that_open_it": sorted(copies),
     }
 

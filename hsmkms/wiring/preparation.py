@@ -22,11 +22,11 @@ from hsmkms.hsm import (
     ProvisionError,
     prepare_token,
 )
-from hsmkms.model.identities import AccessKey, AccessKeyStatus
+from hsmkms.model.identities import AccessKey, Status
 from hsmkms.model.names import AccountId, Region
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.store import migrate
-from hsmkms.wiring.assembly import Tokens, build_tokens, token_settings
+from hsmkms.wiring.assembly import Tokens, build_service, build_tokens, token_settings
 
 
 class PreparationError(Exception):
@@ -118,7 +118,8 @@ def prepare(
 
     Raises:
         TokenPreparationError: a token is away or refuses.
-        SettingsConflictError: the access key exists with another secret or account, or is disabled.
+        SettingsConflictError: the access key exists with another secret, is another principal's, or is
+            disabled.
         StoreVersionError, ConfigError, KmsError: as the rooms below say.
     """
     make_directories(settings)
@@ -127,7 +128,7 @@ def prepare(
     for region, hsm in tokens.hsms.items():
         _prepare_token(settings, region, tokens)
         _require_ready(region, hsm.connect())
-    tokens.identities.establish(account)
+    tokens.accounts.establish(account)
     return _root_access_key(tokens, account, access_key, reveals=reveals)
 
 
@@ -143,8 +144,28 @@ def connect_any(settings: Settings) -> Tokens:
     if not any(readiness.state is ReadinessState.READY for readiness in found.values()):
         reasons = "; ".join(f"region {region}: {readiness.reason}" for region, readiness in found.items())
         raise TokenPreparationError(reasons)
-    tokens.identities.unlock()
+    tokens.secrets.unlock()
     return tokens
+
+
+def make_service_owned_key(settings: Settings, region: Region, service_name: str, description: str) -> str:
+    """Make a key that a registered service owns; its ARN.
+
+    Raises:
+        SettingsConflictError: no such region.
+        TokenPreparationError: the region's token is away or refuses.
+        NotFoundError: no such service.
+        ConfigError, KmsError: as the rooms below say.
+    """
+    if region not in settings.regions:
+        raise SettingsConflictError(f"there is no region {region} in the settings")
+    service = build_service(settings)
+    _require_ready(region, service.tokens.hsms[region].connect())
+    kms = service.regions[region]
+    try:
+        return kms.key_arn(kms.create_service_owned_key(service_name, description))
+    finally:
+        service.close()
 
 
 def _prepare_token(settings: Settings, region: Region, tokens: Tokens) -> None:
@@ -161,30 +182,32 @@ def _root_access_key(
     existing = [
         key
         for key in tokens.directory.snapshot().access_keys.values()
-        if key.account == account and key.status is AccessKeyStatus.ACTIVE
+        if key.principal_id == account and key.status is Status.ACTIVE
     ]
     if access_key is not None:
         access_key_id, secret = access_key
         known = tokens.directory.snapshot().access_keys.get(access_key_id)
         if known is None:
-            tokens.identities.import_access_key(account, access_key_id, secret)
-        elif known.account != account or not _has_secret(tokens, known, secret):
-            raise SettingsConflictError(f"access key {access_key_id} exists with another secret or account")
-        elif known.status is not AccessKeyStatus.ACTIVE:
+            tokens.accounts.import_access_key(account, account, access_key_id, secret)
+        elif known.principal_id != account or not _has_secret(tokens, known, secret):
+            raise SettingsConflictError(
+                f"access key {access_key_id} exists with another secret or account, or is not a root's"
+            )
+        elif known.status is not Status.ACTIVE:
             raise SettingsConflictError(
                 f"access key {access_key_id} is disabled: use `hsmkms access-key enable`"
             )
         return RootAccessKey(account, access_key_id, secret)
     if existing:
         oldest = min(existing, key=lambda key: (key.created_at, key.access_key_id))
-        secret_or_none = tokens.identities.secret_of(oldest) if reveals else None
+        secret_or_none = tokens.secrets.secret_of(oldest) if reveals else None
         return RootAccessKey(account, oldest.access_key_id, secret_or_none)
-    created, secret = tokens.identities.create_access_key(account)
+    created, secret = tokens.accounts.create_access_key(account, account)
     return RootAccessKey(account, created.access_key_id, secret)
 
 
 def _has_secret(tokens: Tokens, access_key: AccessKey, secret: str) -> bool:
-    return hmac.compare_digest(tokens.identities.secret_of(access_key).encode(), secret.encode())
+    return hmac.compare_digest(tokens.secrets.secret_of(access_key).encode(), secret.encode())
 
 
 def _require_ready(region: Region, readiness: Readiness) -> None:

@@ -155,6 +155,9 @@ def test_doctor_beside_a_running_server_finds_it_well(kept: DevServer) -> None:
     assert found["regions"]["us-east-1"]["state"] == "ready"
     assert found["identities"] == {
         "accounts": 1,
+        "users": 0,
+        "roles": 0,
+        "services": 0,
         "access_keys": 1,
         "regions_that_open_it": ["us-east-1"],
     }

@@ -13,8 +13,8 @@ from hsmkms.frontends.aws import requests as wire
 from hsmkms.frontends.aws.answers import SYMMETRIC_DEFAULT, blob, key_metadata, list_members
 from hsmkms.frontends.aws.options import refuse_key_options, refuse_recipient, unsupported
 from hsmkms.frontends.aws.structures import refused_without
-from hsmkms.model.identities import Call
 from hsmkms.model.keys import EncryptionAlgorithm, Tag
+from hsmkms.service.call import Call
 
 if TYPE_CHECKING:
     from hsmkms.service.kms import Kms
@@ -32,7 +32,13 @@ _LENGTH_OF_SPEC: Final = {"AES_128": 16, "AES_256": 32}
 def create_key(kms: Kms, call: Call, request: wire.CreateKeyRequest) -> Members:
     """CreateKey."""
     refuse_key_options(request)
-    key = kms.create_key(call, description=request.description or "", tags=_tags(request.tags or ()))
+    key = kms.create_key(
+        call,
+        description=request.description or "",
+        tags=_tags(request.tags or ()),
+        policy_text=request.policy,
+        bypasses_lockout_check=request.bypass_policy_lockout_safety_check is True,
+    )
     return {"KeyMetadata": key_metadata(kms.region, key, kms.key_material_id(key))}
 
 
@@ -139,7 +145,12 @@ def decrypt(kms: Kms, call: Call, request: wire.DecryptRequest) -> Members:
     call.grant_tokens = request.grant_tokens or ()
     algorithm = _algorithm(request.encryption_algorithm)
     if _ignores_ciphertext(request):
-        kms.rehearse_decrypt(call, _required("keyId", request.key_id), algorithm=algorithm)
+        kms.rehearse_decrypt(
+            call,
+            _required("keyId", request.key_id),
+            request.encryption_context or {},
+            algorithm=algorithm,
+        )
     decrypted = kms.decrypt(
         call,
         _required("ciphertextBlob", request.ciphertext_blob),
@@ -165,8 +176,10 @@ def re_encrypt(kms: Kms, call: Call, request: wire.ReEncryptRequest) -> Members:
         kms.rehearse_re_encrypt(
             call,
             source_key_ref=_required("sourceKeyId", request.source_key_id),
+            source_context=request.source_encryption_context or {},
             source_algorithm=source_algorithm,
             destination_key_ref=request.destination_key_id,
+            destination_context=request.destination_encryption_context or {},
             destination_algorithm=destination_algorithm,
         )
     re_encrypted = kms.re_encrypt(

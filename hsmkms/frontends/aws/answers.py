@@ -6,7 +6,7 @@ from binascii import b2a_base64
 from datetime import datetime
 from typing import Final
 
-from hsmkms.model.keys import Alias, Key, KeyState
+from hsmkms.model.keys import Alias, Key, KeyManager, KeyState
 from hsmkms.model.names import AccountId, KeyId, Region, alias_arn, key_arn
 from hsmkms.service.results import Item, Page
 
@@ -35,7 +35,7 @@ def key_metadata(region: Region, key: Key, key_material_id: str | None) -> dict[
         "KeyUsage": key.key_usage.value,
         "KeyState": key.state.value,
         "Origin": key.origin.value,
-        "KeyManager": "CUSTOMER",
+        "KeyManager": "CUSTOMER" if key.manager is KeyManager.CUSTOMER else "AWS",
         "CustomerMasterKeySpec": key.key_spec.value,
         "KeySpec": key.key_spec.value,
         "EncryptionAlgorithms": [SYMMETRIC_DEFAULT],

@@ -10,8 +10,8 @@ from typing import TypeVar
 from hsmkms.errors import DependencyTimeoutError, ThrottlingError
 from hsmkms.frontends.aws.operations import Need, Operation
 from hsmkms.frontends.aws.refusals import code_of
-from hsmkms.model.identities import Call, WouldBlockSignal
 from hsmkms.service.admission import Lane, NotBegunSignal
+from hsmkms.service.call import Call, WouldBlockSignal
 from hsmkms.service.kms import Kms
 
 Result = TypeVar("Result")

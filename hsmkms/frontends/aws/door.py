@@ -7,6 +7,7 @@ and nothing is begun before there is room for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -17,17 +18,19 @@ from hsmkms.authn import WireRequest
 from hsmkms.errors import AuthenticationError, KmsError, MalformedHttpError
 from hsmkms.frontends.aws import refusals, sts
 from hsmkms.frontends.aws.dispatch import perform
-from hsmkms.frontends.aws.entrance import authenticate, claimed_service
+from hsmkms.frontends.aws.entrance import authenticate, calling, claimed_service
 from hsmkms.frontends.aws.incidents import Incidents
 from hsmkms.frontends.aws.operations import find_operation, is_read_only
 from hsmkms.frontends.aws.settings import AwsSettings
+from hsmkms.frontends.aws.sts_requests import read_query
 from hsmkms.frontends.aws.wire import read_request, recorded_parameters, render_answer
 from hsmkms.model.exchange import Reply
-from hsmkms.model.identities import Call, Caller
 from hsmkms.model.names import Region
-from hsmkms.service.identities import Identities
+from hsmkms.service.call import Call, Caller
 from hsmkms.service.kms import Kms
+from hsmkms.service.logins import Logins
 from hsmkms.service.random_uuid import random_uuid
+from hsmkms.service.sessions import Sessions
 
 _TARGET_HEADER: Final = b"x-amz-target"
 _TARGET_PREFIX: Final = "TrentService"
@@ -43,24 +46,42 @@ _NAMELESS: Final = "Unknown"
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """One request, and how it came."""
+
+    request: WireRequest
+    peer: str
+    is_secure: bool
+    request_id: str
+    now: datetime
+
+
 class AwsDoor:
-    """The AWS KMS API, and STS GetCallerIdentity, over the regions of this process."""
+    """The AWS KMS API, and the three actions of STS, over the regions of this process."""
 
     def __init__(
         self,
         regions: Mapping[Region, Kms],
-        identities: Identities,
+        logins: Logins,
+        sessions: Sessions,
         settings: AwsSettings,
         now: Callable[[], datetime],
     ) -> None:
         self._regions = regions
-        self._identities = identities
+        self._logins = logins
+        self._sessions = sessions
         self._deadline_seconds = settings.deadline_seconds
         self._now = now
         self._incidents = Incidents()
 
-    async def answer(self, request: WireRequest, peer: str) -> Reply:
-        """Answer one whole request; raises nothing."""
+    async def answer(self, request: WireRequest, peer: str, *, is_secure: bool) -> Reply:
+        """Answer one whole request; raises nothing.
+
+        Args:
+            peer: the address that it came from.
+            is_secure: it came over TLS.
+        """
         request_id, now = random_uuid(), self._now()
         self._incidents.tell_left_out(now)
         speaks_kms = _speaks_kms(request)
@@ -68,8 +89,8 @@ class AwsDoor:
             if request.method != "POST" or request.raw_path != b"/":
                 raise MalformedHttpError("This service answers POST / only.")
             if speaks_kms:
-                return await self._answer_kms(request, peer, request_id, now)
-            return self._answer_sts(request, peer, request_id, now)
+                return await self._answer_kms(_Arrival(request, peer, is_secure, request_id, now))
+            return self._answer_sts(_Arrival(request, peer, is_secure, request_id, now))
         except KmsError as refusal:
             reply = self.refuse(request, refusal, request_id)
             code = (refusals.code_of if speaks_kms else refusals.sts_code_of)(refusal)
@@ -99,18 +120,18 @@ class AwsDoor:
         status, body = refusals.sts_refusal(refusal, request_id)
         return Reply(status, body, _headers(_XML, request_id), closes)
 
-    async def _answer_kms(self, request: WireRequest, peer: str, request_id: str, now: datetime) -> Reply:
-        claim, caller = authenticate(
-            request, service="kms", regions=self._regions, identities=self._identities, now=now
+    async def _answer_kms(self, arrival: _Arrival) -> Reply:
+        request = arrival.request
+        claim, signer = authenticate(
+            request, service="kms", regions=self._regions, logins=self._logins, now=arrival.now
         )
         kms = self._regions[Region(claim.region)]
         prefix, _, name = request.headers.get(_TARGET_HEADER, b"").decode("latin-1").partition(".")
-        call = _call(
-            kms, caller, _KMS_SOURCE, name[:_LONGEST_NAME] or _NAMELESS, request, peer, request_id, now
-        )
+        call = _call(kms, signer, _KMS_SOURCE, name[:_LONGEST_NAME] or _NAMELESS, arrival)
         asked = name if prefix == _TARGET_PREFIX else ""
         call.read_only = is_read_only(asked)
         try:
+            call.caller = calling(request, claim, signer, self._logins)
             operation = find_operation(asked)
             model = read_request(operation, request.body)
         except KmsError as refusal:
@@ -120,48 +141,44 @@ class AwsDoor:
         members = await perform(
             kms, call, operation, partial(operation.act, kms, call, model), self._deadline_seconds
         )
-        return Reply(200, render_answer(members), _headers(_JSON, request_id))
+        return Reply(200, render_answer(members), _headers(_JSON, arrival.request_id))
 
-    def _answer_sts(self, request: WireRequest, peer: str, request_id: str, now: datetime) -> Reply:
-        claim, caller = authenticate(
-            request, service="sts", regions=self._regions, identities=self._identities, now=now
+    def _answer_sts(self, arrival: _Arrival) -> Reply:
+        request = arrival.request
+        claim, signer = authenticate(
+            request, service="sts", regions=self._regions, logins=self._logins, now=arrival.now
         )
         kms = self._regions[Region(claim.region)]
-        call = _call(kms, caller, _STS_SOURCE, _NAMELESS, request, peer, request_id, now)
+        call = _call(kms, signer, _STS_SOURCE, _NAMELESS, arrival)
         try:
-            call.operation = sts.read_action(request.body)
+            call.caller = calling(request, claim, signer, self._logins)
+            query = read_query(request.body)
+            call.operation = query.action
+            act = sts.prepare(self._sessions, call, query)
         except KmsError as refusal:
             kms.record_refusal(call, refusal, refusals.sts_code_of)
             raise
-        body = kms.audited(call, partial(sts.get_caller_identity, caller, request_id), refusals.sts_code_of)
-        return Reply(200, body, _headers(_XML, request_id))
+        body = kms.audited(call, act, refusals.sts_code_of)
+        return Reply(200, body, _headers(_XML, arrival.request_id))
 
 
-def _call(
-    kms: Kms,
-    caller: Caller,
-    event_source: str,
-    operation: str,
-    request: WireRequest,
-    peer: str,
-    request_id: str,
-    now: datetime,
-) -> Call:
-    user_agent = request.headers.get(b"user-agent", b"")[:_LONGEST_USER_AGENT].decode("latin-1")
+def _call(kms: Kms, caller: Caller, event_source: str, operation: str, arrival: _Arrival) -> Call:
+    user_agent = arrival.request.headers.get(b"user-agent", b"")[:_LONGEST_USER_AGENT].decode("latin-1")
     return Call(
-        request_id=request_id,
+        request_id=arrival.request_id,
         region=kms.region,
         caller=caller,
         event_source=event_source,
         operation=operation,
         read_only=True,
-        received_at=now,
-        source_ip=peer,
+        received_at=arrival.now,
+        source_ip=arrival.peer,
         user_agent=user_agent,
         request_parameters={},
         may_block=False,
         resources=[],
         additional={},
+        is_secure=arrival.is_secure,
     )
 
 

@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from hsmkms.errors import UnknownOperationError, UnsupportedOperationError
-from hsmkms.frontends.aws import actions
+from hsmkms.frontends.aws import actions, permission_actions
 from hsmkms.frontends.aws import requests as wire
 from hsmkms.frontends.aws.structures import members_of
-from hsmkms.model.identities import Call
+from hsmkms.service.call import Call
 
 if TYPE_CHECKING:
     from hsmkms.service.kms import Kms
@@ -92,7 +92,7 @@ _ROWS: Final = (
         actions.create_key,
         Need.TOKEN,
         *("description", "keyUsage", "customerMasterKeySpec", "keySpec", "origin", "customKeyStoreId"),
-        *("bypassPolicyLockoutSafetyCheck", "tags", "multiRegion", "xksKeyId"),
+        *("policy", "bypassPolicyLockoutSafetyCheck", "tags", "multiRegion", "xksKeyId"),
     ),
     _reads("DescribeKey", wire.DescribeKeyRequest, actions.describe_key, Need.NOTHING, "keyId"),
     _reads(
@@ -135,6 +135,63 @@ _ROWS: Final = (
         actions.list_resource_tags,
         Need.STORE,
         *("keyId", "limit", "marker"),
+    ),
+    _reads(
+        "GetKeyPolicy",
+        wire.GetKeyPolicyRequest,
+        permission_actions.get_key_policy,
+        Need.NOTHING,
+        *("keyId", "policyName"),
+    ),
+    _changes(
+        "PutKeyPolicy",
+        wire.PutKeyPolicyRequest,
+        permission_actions.put_key_policy,
+        Need.STORE,
+        *("keyId", "policyName", "policy", "bypassPolicyLockoutSafetyCheck"),
+    ),
+    _reads(
+        "ListKeyPolicies",
+        wire.ListKeyPoliciesRequest,
+        permission_actions.list_key_policies,
+        Need.NOTHING,
+        *("keyId", "limit", "marker"),
+    ),
+    _changes(
+        "CreateGrant",
+        wire.CreateGrantRequest,
+        permission_actions.create_grant,
+        Need.TOKEN,
+        *("keyId", "granteePrincipal", "retiringPrincipal", "granteeServicePrincipal"),
+        *("retiringServicePrincipal", "operations", "constraints", "name", "dryRun"),
+    ),
+    _reads(
+        "ListGrants",
+        wire.ListGrantsRequest,
+        permission_actions.list_grants,
+        Need.STORE,
+        *("keyId", "grantId", "granteePrincipal", "granteeServicePrincipal", "limit", "marker"),
+    ),
+    _reads(
+        "ListRetirableGrants",
+        wire.ListRetirableGrantsRequest,
+        permission_actions.list_retirable_grants,
+        Need.STORE,
+        *("retiringPrincipal", "retiringServicePrincipal", "limit", "marker"),
+    ),
+    _changes(
+        "RetireGrant",
+        wire.RetireGrantRequest,
+        permission_actions.retire_grant,
+        Need.STORE,
+        *("keyId", "grantId", "dryRun"),
+    ),
+    _changes(
+        "RevokeGrant",
+        wire.RevokeGrantRequest,
+        permission_actions.revoke_grant,
+        Need.STORE,
+        *("keyId", "grantId", "dryRun"),
     ),
     _reads(
         "Encrypt",
@@ -188,23 +245,20 @@ _UNBUILT_CHANGES: Final = frozenset(
         *("CancelKeyDeletion", "ScheduleKeyDeletion"),
         *("ConnectCustomKeyStore", "CreateCustomKeyStore", "DeleteCustomKeyStore"),
         *("DisconnectCustomKeyStore", "UpdateCustomKeyStore"),
-        *("CreateGrant", "RetireGrant", "RevokeGrant"),
         *("DeleteImportedKeyMaterial", "ImportKeyMaterial"),
         *("DisableKeyRotation", "EnableKeyRotation", "RotateKeyOnDemand"),
-        "PutKeyPolicy",
         *("ReplicateKey", "UpdatePrimaryRegion"),
     }
 )
 _UNBUILT_READS: Final = frozenset(
     {
         "DescribeCustomKeyStores",
-        *("ListGrants", "ListRetirableGrants"),
         "GetParametersForImport",
         *("Decapsulate", "DeriveSharedSecret", "Encapsulate", "GetPublicKey", "Sign", "Verify"),
         *("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"),
         *("GenerateMac", "VerifyMac"),
         *("GetKeyRotationStatus", "ListKeyRotations"),
-        *("GetKeyLastUsage", "GetKeyPolicy", "ListKeyPolicies"),
+        "GetKeyLastUsage",
     }
 )
 UNBUILT: Final = _UNBUILT_CHANGES | _UNBUILT_READS

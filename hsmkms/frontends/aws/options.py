@@ -56,7 +56,6 @@ def refuse_key_options(request: CreateKeyRequest) -> None:
         ("MultiRegion true", request.multi_region is True),
         ("CustomKeyStoreId", request.custom_key_store_id is not None),
         ("XksKeyId", request.xks_key_id is not None),
-        ("Policy", request.policy is not None),
     ):
         if is_asked:
             raise unsupported("CreateKey", member)

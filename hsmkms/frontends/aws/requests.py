@@ -35,6 +35,13 @@ _KEY_SPECS: Final = (
     *("ML_KEM_512", "ML_KEM_768", "ML_KEM_1024"),
 )
 _ORIGINS: Final = ("AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE")
+_GRANT_OPERATIONS: Final = (
+    *("Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
+    *("ReEncryptFrom", "ReEncryptTo", "Sign", "Verify", "GetPublicKey"),
+    *("CreateGrant", "RetireGrant", "DescribeKey"),
+    *("GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext"),
+    *("GenerateMac", "VerifyMac", "DeriveSharedSecret", "Encapsulate", "Decapsulate"),
+)
 _RESOURCE_OWNERS: Final = ("SELF", "OTHER_ACCOUNTS_VIA_RAM")
 
 # The service model has no pattern for KeyId; AWS's answers do.
@@ -46,6 +53,17 @@ _POLICY: Final = Spelling(r"[\u0009\u000A\u000D\u0020-\u00FF]+", "[\t\n\r -\u00f
 _NO_NUL: Final = Spelling(r"[^\u0000]*", r"[^\x00]*")
 _XKS_KEY: Final = Spelling("^[a-zA-Z0-9-_.]+$", "[a-zA-Z0-9_.-]+")
 
+_PRINCIPAL: Final = Spelling(r"^[\w+=,.@:/-]+$", "[A-Za-z0-9_+=,.@:/-]+")
+_POLICY_NAME: Final = Spelling(r"[\w]+", "[A-Za-z0-9_]+")
+# AWS prints what its own services have, three labels at least; those of an operator may have two.
+_SERVICE: Final = Spelling(
+    r"^([A-Za-z0-9\-]+)\.([A-Za-z0-9\-]+)(\.[A-Za-z0-9\-]+)+$", r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+)
+_SOURCE_ARN: Final = Spelling(
+    r"^arn:aws[a-z0-9-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:.+$",
+    r"arn:aws[a-z0-9-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{12}:.+",
+)
+
 KeyReference: TypeAlias = Annotated[str, Text(1, 2048, _ASCII)]
 AliasName: TypeAlias = Annotated[str, Text(1, 256, _ALIAS)]
 Description: TypeAlias = Annotated[str, Text(0, 8192, _NO_NUL)]
@@ -55,6 +73,8 @@ Marker: TypeAlias = Annotated[str, Text(1, 1024, _LATIN_1)]
 Plaintext: TypeAlias = Annotated[bytes, Blob(1, 4096, sensitive=True)]
 CiphertextBlob: TypeAlias = Annotated[bytes, Blob(1, 6144)]
 EncryptionContext: TypeAlias = Annotated[dict[str, str], TextMap()]
+# AWS KMS API Reference, GrantConstraints.
+GrantedContext: TypeAlias = Annotated[dict[str, str], TextMap(max_pairs=8, max_value_characters=384)]
 AlgorithmName: TypeAlias = Annotated[str, Choice(_ENCRYPTION_ALGORITHMS)]
 DataKeySpec: TypeAlias = Annotated[str, Choice(_DATA_KEY_SPECS)]
 NumberOfBytes: TypeAlias = Annotated[int, Number(1, 1024)]
@@ -63,6 +83,11 @@ CustomKeyStoreId: TypeAlias = Annotated[str, Text(1, 64)]
 GrantTokens: TypeAlias = Annotated[tuple[str, ...], ListOf(Text(1, 8192, secret=True), 0, 10)]
 DryRunModifiers: TypeAlias = Annotated[tuple[str, ...], ListOf(Choice(("IGNORE_CIPHERTEXT",)))]
 ResourceOwners: TypeAlias = Annotated[tuple[str, ...], ListOf(Choice(_RESOURCE_OWNERS), 1, 2)]
+GrantOperations: TypeAlias = Annotated[tuple[str, ...], ListOf(Choice(_GRANT_OPERATIONS))]
+GrantId: TypeAlias = Annotated[str, Text(1, 128)]
+PrincipalId: TypeAlias = Annotated[str, Text(1, 256, _PRINCIPAL)]
+ServicePrincipal: TypeAlias = Annotated[str, Text(1, 128, _SERVICE)]
+PolicyName: TypeAlias = Annotated[str, Text(1, 128, _POLICY_NAME)]
 TagKeys: TypeAlias = Annotated[tuple[str, ...], ListOf(Text(1, 128, _NO_NUL))]
 
 
@@ -151,6 +176,93 @@ class DeleteAliasRequest(WireModel):
     """DeleteAlias."""
 
     alias_name: AliasName
+
+
+class GetKeyPolicyRequest(WireModel):
+    """GetKeyPolicy."""
+
+    key_id: KeyReference
+    policy_name: PolicyName | None = None
+
+
+class PutKeyPolicyRequest(WireModel):
+    """PutKeyPolicy."""
+
+    key_id: KeyReference
+    policy_name: PolicyName | None = None
+    policy: Policy
+    bypass_policy_lockout_safety_check: Switch | None = None
+
+
+class ListKeyPoliciesRequest(WireModel):
+    """ListKeyPolicies."""
+
+    key_id: KeyReference
+    limit: Limit | None = None
+    marker: Marker | None = None
+
+
+class GrantConstraints(WireModel):
+    """Which encryption contexts, and which resource of a service, a grant is for."""
+
+    encryption_context_subset: GrantedContext | None = None
+    encryption_context_equals: GrantedContext | None = None
+    source_arn: Annotated[str, Text(20, 512, _SOURCE_ARN)] | None = None
+
+
+Constraints: TypeAlias = Annotated[GrantConstraints, Structure(GrantConstraints)]
+
+
+class CreateGrantRequest(WireModel):
+    """CreateGrant."""
+
+    key_id: KeyReference
+    grantee_principal: PrincipalId | None = None
+    retiring_principal: PrincipalId | None = None
+    operations: GrantOperations
+    constraints: Constraints | None = None
+    grant_tokens: GrantTokens | None = None
+    name: Annotated[str, Text(1, 256, _ALIAS)] | None = None
+    dry_run: Switch | None = None
+    grantee_service_principal: ServicePrincipal | None = None
+    retiring_service_principal: ServicePrincipal | None = None
+
+
+class ListGrantsRequest(WireModel):
+    """ListGrants."""
+
+    limit: Limit | None = None
+    marker: Marker | None = None
+    key_id: KeyReference
+    grant_id: GrantId | None = None
+    grantee_principal: PrincipalId | None = None
+    grantee_service_principal: ServicePrincipal | None = None
+
+
+class ListRetirableGrantsRequest(WireModel):
+    """ListRetirableGrants."""
+
+    limit: Limit | None = None
+    marker: Marker | None = None
+    retiring_principal: PrincipalId | None = None
+    retiring_service_principal: ServicePrincipal | None = None
+
+
+class RetireGrantRequest(WireModel):
+    """RetireGrant: by a token, or by key and grant id."""
+
+    grant_token: Annotated[str, Text(1, 8192, secret=True)] | None = None
+    key_id: KeyReference | None = None
+    grant_id: GrantId | None = None
+    dry_run: Switch | None = None
+
+
+class RevokeGrantRequest(WireModel):
+    """RevokeGrant."""
+
+    key_id: KeyReference
+    grant_id: GrantId
+    dry_run: Switch | None = None
 
 
 class ListAliasesRequest(WireModel):

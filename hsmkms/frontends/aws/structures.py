@@ -89,12 +89,27 @@ class ListOf(ComposedShape):
 
 @dataclass(frozen=True, slots=True)
 class TextMap(ComposedShape):
-    """A map from string to string without limits of its own, as the encryption context is one."""
+    """A map from string to string, as the encryption context is one.
+
+    AWS's service model gives it no limits. All of it is compared with the patterns of policies, though, on
+    the event loop, so there is one.
+    """
+
+    max_characters: int = 32_768
+    max_pairs: int | None = None
+    max_value_characters: int | None = None
 
     @override
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         text = core_schema.str_schema(strict=True)
-        return core_schema.dict_schema(text, text, strict=True, fail_fast=True)
+        value = core_schema.str_schema(strict=True, max_length=self.max_value_characters)
+        pairs = core_schema.dict_schema(text, value, strict=True, max_length=self.max_pairs, fail_fast=True)
+        return core_schema.no_info_after_validator_function(self._bounded, pairs)
+
+    def _bounded(self, pairs: dict[str, str]) -> dict[str, str]:
+        if _characters(pairs) > self.max_characters:
+            raise ValueError
+        return pairs
 
     @override
     def require_type(self, value: object) -> None:
@@ -110,6 +125,19 @@ class TextMap(ComposedShape):
     def broken_limits(self, value: object) -> Iterator[str]:
         if None in _values(value):
             yield "Map value must satisfy constraint: [Member must not be null]"
+            return
+        pairs = dict(value) if isinstance(value, Mapping) else {}
+        yield from broken_lengths(len(pairs), 0, self.max_pairs)
+        for text in islice(pairs.values(), MOST_EXPLAINED_ELEMENTS):
+            if broken := list(broken_lengths(len(text), 0, self.max_value_characters)):
+                yield f"Map value must satisfy constraint: [{broken[0]}]"
+                break
+        if _characters(pairs) > self.max_characters:
+            yield f"Member must have at most {self.max_characters} characters in all its names and values"
+
+
+def _characters(pairs: Mapping[str, str]) -> int:
+    return sum([len(name) + len(text) for name, text in pairs.items()])
 
 
 @dataclass(frozen=True, slots=True)

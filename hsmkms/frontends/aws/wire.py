@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
 from typing import Any, Final
 
 import orjson
@@ -17,6 +16,8 @@ from hsmkms.frontends.aws.structures import Structure, members_of, refused
 RECORDED_MEMBER_BYTES: Final = 16 * 1024
 """A longer member is left out of its record, which one caller could make as large as the largest body."""
 
+# What was put is what an auditor looks for, and it is put seldom: as JSON a policy is twice as long at most.
+_LONGER_MEMBERS: Final = {"policy": 4 * RECORDED_MEMBER_BYTES}
 _WIDEST_CHARACTER_BYTES: Final = 6  # a control character as \u001f
 
 
@@ -49,7 +50,7 @@ def recorded_parameters(operation: Operation, request: WireModel) -> dict[str, o
     for path_name, name in operation.recorded.items():
         value = getattr(request, name)
         if value is not None:
-            recorded[path_name] = value if _surely_fits(value) else _bounded(value)
+            recorded[path_name] = value if _surely_fits(value) else _bounded(path_name, value)
     return recorded
 
 
@@ -65,12 +66,12 @@ def _surely_fits(value: object) -> bool:
     return characters * _WIDEST_CHARACTER_BYTES < RECORDED_MEMBER_BYTES
 
 
-def _bounded(value: Sized) -> object:
-    recordable = _recordable(value)
+def _bounded(path_name: str, value: object) -> object:
+    recordable: Any = _recordable(value)
     size = len(orjson.dumps(recordable))
-    if size <= RECORDED_MEMBER_BYTES:
+    if size <= _LONGER_MEMBERS.get(path_name, RECORDED_MEMBER_BYTES):
         return recordable
-    return {"omitted": True, "originalBytes": size, "originalLength": len(value)}
+    return {"omitted": True, "originalBytes": size, "originalLength": len(recordable)}
 
 
 def _recordable(value: object) -> object:

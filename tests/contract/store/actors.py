@@ -11,11 +11,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from hsmkms.errors import LimitExceededError
-from hsmkms.model.identities import AccessKeyStatus
+from hsmkms.model.actions import Action
+from hsmkms.model.identities import Status
 from hsmkms.model.keys import KeyState
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.store import SqliteDirectory, SqliteInvocationStore, SqliteKeyStore, StoreSettings, migrate
-from tests.contract.store.nouns import REGION, alias_of, pending_key
+from tests.contract.store.nouns import GRANTEE, REGION, alias_of, grant_of, pending_key, policy_of
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -57,12 +58,31 @@ def disable_and_enable(pipe: Connection, settings: StoreSettings, key_id: KeyId,
         state, status = order
         with store.change() as change:
             change.set_state(key_id, KeyState(state))
-        directory.set_access_key_status(access_key_id, AccessKeyStatus(status))
+        directory.set_access_key_status(access_key_id, Status(status))
         pipe.send("answered")
 
 
+def follow_key(pipe: Connection, settings: StoreSettings, key_id: KeyId) -> None:
+    """Say whom a key's policy means, its tags, its aliases and its grants, as often as asked."""
+    store = SqliteKeyStore(settings, REGION)
+    store.snapshot()
+    pipe.send("ready")
+    while pipe.recv() == "ask":
+        snapshot = store.snapshot()
+        key = snapshot.keys[key_id]
+        found = snapshot.grants.candidates(key_id, [GRANTEE.unique_id], Action.DECRYPT, {})
+        pipe.send(
+            (
+                dict(snapshot.policies[key_id].ids),
+                dict(key.tags),
+                set(key.aliases),
+                {grant.grant_id for grant in found},
+            )
+        )
+
+
 def count_up(pipe: Connection, settings: StoreSettings, key_id: KeyId, times: int) -> None:
-    """Two threads, each adding one to the number in a description, and an alias, ``times`` times."""
+    """Two threads, each adding one to the number in a description, an alias and a grant, ``times`` times."""
     store = SqliteKeyStore(settings, REGION)
     faults: list[str] = []
 
@@ -74,6 +94,7 @@ def count_up(pipe: Connection, settings: StoreSettings, key_id: KeyId, times: in
                     assert key is not None
                     change.set_description(key_id, str(int(key.description) + 1))
                     change.add_alias(alias_of(key, f"{name}/{number}"))
+                    change.add_grant(grant_of(key_id, int(key.description)))
                 if number % 10 == 0:
                     store.snapshot()
         except BaseException as fault:  # noqa: BLE001 - told to the process that asked
@@ -108,7 +129,7 @@ def change_without_end(pipe: Connection, settings: StoreSettings, key_id: KeyId)
         change.set_state(key_id, KeyState.DISABLED)
         for _ in range(100):
             key, version = pending_key()
-            change.add_pending_key(key, version, [])
+            change.add_pending_key(key, version, [], policy_of())
             change.set_description(key.key_id, "x" * 65536)
         pipe.send("in the middle")
         pipe.recv()

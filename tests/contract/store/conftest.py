@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from hsmkms.ports.store import Directory, InvocationStore, KeyStore
+from hsmkms.ports.directory import Directory
+from hsmkms.ports.store import InvocationStore, KeyStore
 from hsmkms.store import SqliteDirectory, SqliteInvocationStore, SqliteKeyStore, StoreSettings, migrate
 from tests.contract.store.nouns import REGION
-from tests.store_fakes import FakeDirectory, FakeInvocationStore, FakeKeyStore
+from tests.directory_fakes import FakeDirectory
+from tests.store_fakes import FakeInvocationStore, FakeKeyStore
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ def settings(migrated: Path, tmp_path: Path) -> StoreSettings:
 @pytest.fixture(params=["fake", "sqlite"])
 def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
-        keys, counters, directory = FakeKeyStore(), FakeInvocationStore(), FakeDirectory()
-        return Stores(lambda: keys, lambda: counters, lambda: directory)
+        # One of each for the test, however often it is opened.
+        return Stores(cache(FakeKeyStore), cache(FakeInvocationStore), cache(FakeDirectory))
     settings: StoreSettings = request.getfixturevalue("settings")
     return Stores(
         keys=lambda: SqliteKeyStore(settings, REGION),

@@ -161,3 +161,68 @@ def test_tags_are_removed(keys: KeyStore) -> None:
         change.remove_tags(key_id, [])
     assert list(keys.list_tags(key_id, None, 10)) == [Tag("b", "1")]
     assert list(keys.list_tags(bystander, None, 10)) == [Tag("a", "1")]
+
+
+# --- Keys of snapshots know both -----------------------------------------------------------------------
+
+
+def seen(store: KeyStore, key_id: KeyId) -> tuple[dict[str, str], set[str]]:
+    key = store.snapshot().keys[key_id]
+    return dict(key.tags), set(key.aliases)
+
+
+def test_a_key_knows_its_tags(keys: KeyStore, other_keys: KeyStore, other_key_id: KeyId) -> None:
+    other_keys.snapshot()
+    key = add_key(keys, tags=[Tag("a", "1"), Tag("b", "1")])
+    assert key.tags == {"a": "1", "b": "1"}
+    for store in (keys, other_keys):
+        assert seen(store, key.key_id) == ({"a": "1", "b": "1"}, set())
+    with keys.change() as change:
+        change.put_tags(key.key_id, [Tag("b", "2"), Tag("c", "")])
+        changed = change.key(key.key_id)
+    assert changed is not None
+    assert changed.tags == {"a": "1", "b": "2", "c": ""}
+    for store in (keys, other_keys):
+        assert seen(store, key.key_id) == ({"a": "1", "b": "2", "c": ""}, set())
+    with keys.change() as change:
+        change.remove_tags(key.key_id, ["a", "c"])
+    for store in (keys, other_keys):
+        assert seen(store, key.key_id) == ({"b": "2"}, set())
+        assert seen(store, other_key_id) == ({}, set())
+
+
+def test_a_key_knows_its_aliases(
+    keys: KeyStore, other_keys: KeyStore, key_id: KeyId, other_key_id: KeyId
+) -> None:
+    """An alias that moves is one key's no more and another's from then on."""
+    other_keys.snapshot()
+    add_alias(keys, "alias/a", key_id)
+    add_alias(keys, "alias/b", key_id)
+    for store in (keys, other_keys):
+        assert seen(store, key_id) == ({}, {"alias/a", "alias/b"})
+    with keys.change() as change:
+        change.set_alias_target(ACCOUNT, "alias/a", other_key_id, LATER)
+        change.set_alias_target(ACCOUNT, "alias/never there", other_key_id, LATER)
+        moved = change.key(other_key_id)
+    assert moved is not None
+    assert moved.aliases == {"alias/a"}
+    for store in (keys, other_keys):
+        assert seen(store, key_id) == ({}, {"alias/b"})
+        assert seen(store, other_key_id) == ({}, {"alias/a"})
+    with keys.change() as change:
+        change.remove_alias(ACCOUNT, "alias/a")
+        change.remove_alias(ACCOUNT, "alias/never there")
+    for store in (keys, other_keys):
+        assert seen(store, key_id) == ({}, {"alias/b"})
+        assert seen(store, other_key_id) == ({}, set())
+
+
+def test_an_older_snapshot_keeps_what_its_keys_knew(keys: KeyStore, key_id: KeyId) -> None:
+    add_alias(keys, "alias/a", key_id)
+    before = keys.snapshot()
+    with keys.change() as change:
+        change.put_tags(key_id, [Tag("a", "1")])
+        change.remove_alias(ACCOUNT, "alias/a")
+    assert before.keys[key_id].tags == {}
+    assert before.keys[key_id].aliases == {"alias/a"}
+    assert seen(keys, key_id) == ({"a": "1"}, set())

@@ -13,8 +13,17 @@ import pytest
 from hsmkms.errors import AlreadyExistsError, KeyDisabledError, NotFoundError
 from hsmkms.model.keys import Alias, KeyState, Tag, VersionState
 from hsmkms.model.names import KeyId, MaterialId
-from hsmkms.ports.store import KeyChanges, KeyStore
-from tests.contract.store.nouns import ACCOUNT, CHECK_VALUE, NOW, OTHER_ACCOUNT, add_key, pending_key
+from hsmkms.ports.store import KeyChanges, KeySnapshot, KeyStore
+from tests.contract.store.nouns import (
+    ACCOUNT,
+    CHECK_VALUE,
+    NOW,
+    OTHER_ACCOUNT,
+    add_key,
+    grant_of,
+    pending_key,
+    policy_of,
+)
 
 NOBODY = KeyId("00000000-0000-4000-8000-000000000000")
 
@@ -26,6 +35,7 @@ class BlockError(Exception):
 def test_is_empty_at_first(keys: KeyStore) -> None:
     snapshot = keys.snapshot()
     assert (snapshot.sequence, dict(snapshot.keys), dict(snapshot.aliases)) == (0, {}, {})
+    assert (dict(snapshot.policies), dict(snapshot.grants.by_id)) == ({}, {})
     assert list(keys.list_keys(ACCOUNT, None, 10)) == []
     assert list(keys.list_aliases(ACCOUNT, None, None, 10)) == []
     assert list(keys.list_tags(NOBODY, None, 10)) == []
@@ -48,7 +58,7 @@ def test_noted_wrappings_stay_noted(keys: KeyStore, other_keys: KeyStore) -> Non
 def test_pending_key_is_seen_by_the_sweep_alone(keys: KeyStore) -> None:
     key, version = pending_key()
     with keys.change() as change:
-        change.add_pending_key(key, version, [Tag("a", "1")])
+        change.add_pending_key(key, version, [Tag("a", "1")], policy_of())
         assert change.key(key.key_id) is None
     assert dict(keys.snapshot().keys) == {}
     assert list(keys.list_keys(ACCOUNT, None, 10)) == []
@@ -59,7 +69,7 @@ def test_enabled_key_comes_back_as_it_was_written(keys: KeyStore, other_keys: Ke
     other_keys.snapshot()
     key, version = pending_key(description="Grüße 🔑 'quoted' %s \n")
     with keys.change() as change:
-        change.add_pending_key(key, version, [])
+        change.add_pending_key(key, version, [], policy_of())
     with keys.change() as change:
         enabled = change.enable_pending_key(key.key_id, version.material_id, CHECK_VALUE)
         assert change.key(key.key_id) == enabled
@@ -80,7 +90,7 @@ def test_moments_keep_their_microseconds_whatever_their_zone(keys: KeyStore) -> 
     local = NOW.astimezone(timezone(timedelta(hours=-11)))
     key, version = pending_key(created_at=local)
     with keys.change() as change:
-        change.add_pending_key(key, version, [])
+        change.add_pending_key(key, version, [], policy_of())
     (pending,) = keys.pending_keys(NOW + timedelta(microseconds=1))
     assert pending.created_at == NOW
     assert list(keys.pending_keys(NOW)) == []
@@ -91,7 +101,7 @@ def test_refuses_a_key_id_that_is_taken(keys: KeyStore) -> None:
     taken = add_key(keys, description="first")
     key, version = pending_key(key_id=taken.key_id)
     with pytest.raises(AlreadyExistsError), keys.change() as change:
-        change.add_pending_key(key, version, [])
+        change.add_pending_key(key, version, [], policy_of())
     assert keys.snapshot().keys == {taken.key_id: taken}
 
 
@@ -102,10 +112,12 @@ def test_refuses_a_material_id_that_is_taken_and_leaves_no_half_a_key(keys: KeyS
     key, version = pending_key()
     with keys.change() as change:
         with pytest.raises(AlreadyExistsError):
-            change.add_pending_key(key, replace(version, material_id=taken.current_material_id), [])
+            change.add_pending_key(
+                key, replace(version, material_id=taken.current_material_id), [], policy_of()
+            )
         change.set_description(taken.key_id, "went on")
     with keys.change() as change:
-        change.add_pending_key(key, version, [])
+        change.add_pending_key(key, version, [], policy_of())
     assert list(keys.pending_keys(NOW + timedelta(days=1))) == [version]
     assert keys.snapshot().keys[taken.key_id].description == "went on"
 
@@ -114,7 +126,7 @@ def test_refuses_a_material_id_that_is_taken_and_leaves_no_half_a_key(keys: KeyS
 def test_enables_only_what_is_pending(keys: KeyStore, case: str) -> None:
     key, version = pending_key()
     with keys.change() as change:
-        change.add_pending_key(key, version, [])
+        change.add_pending_key(key, version, [], policy_of())
     enabled = add_key(keys)
     assert enabled.current_material_id is not None
     key_id, material_id = {
@@ -132,13 +144,13 @@ def test_enables_only_what_is_pending(keys: KeyStore, case: str) -> None:
 def test_removes_a_pending_key_with_its_version_and_tags(keys: KeyStore) -> None:
     key, version = pending_key()
     with keys.change() as change:
-        change.add_pending_key(key, version, [Tag("a", "1")])
+        change.add_pending_key(key, version, [Tag("a", "1")], policy_of())
     with keys.change() as change:
         change.remove_pending_key(key.key_id)
         assert list(change.tags(key.key_id)) == []
     assert list(keys.pending_keys(NOW + timedelta(days=1))) == []
     with keys.change() as change:
-        change.add_pending_key(key, version, [])
+        change.add_pending_key(key, version, [], policy_of())
 
 
 def test_leaves_enabled_and_absent_keys_alone_when_a_pending_one_is_to_go(keys: KeyStore) -> None:
@@ -154,7 +166,7 @@ def test_pending_keys_come_oldest_first_and_only_those_older_than_the_moment(key
     made = [pending_key(created_at=NOW + timedelta(seconds=seconds)) for seconds in (3, 1, 2, 4)]
     with keys.change() as change:
         for key, version in made:
-            change.add_pending_key(key, version, [])
+            change.add_pending_key(key, version, [], policy_of())
     found = [version.created_at for version in keys.pending_keys(NOW + timedelta(seconds=4))]
     assert found == [NOW + timedelta(seconds=seconds) for seconds in (1, 2, 3)]
 
@@ -222,11 +234,36 @@ def _remove_alias(change: KeyChanges, key_id: KeyId) -> None:
 
 def _add_key(change: KeyChanges, _: KeyId) -> None:
     key, version = pending_key()
-    change.add_pending_key(key, version, [])
+    change.add_pending_key(key, version, [], policy_of())
     change.enable_pending_key(key.key_id, version.material_id, b"")
 
 
-CHANGES = [_set_state, _add_alias, _remove_alias, _add_key]
+def _put_tags(change: KeyChanges, key_id: KeyId) -> None:
+    change.put_tags(key_id, [Tag("a", "1")])
+
+
+def _set_policy(change: KeyChanges, key_id: KeyId) -> None:
+    change.set_policy(key_id, policy_of(OTHER_ACCOUNT))
+
+
+def _add_grant(change: KeyChanges, key_id: KeyId) -> None:
+    change.add_grant(grant_of(key_id, 2))
+
+
+def _remove_grant(change: KeyChanges, key_id: KeyId) -> None:
+    assert change.count_grants(key_id) == 1
+    change.remove_grant(grant_of(key_id, 1).grant_id)
+
+
+CHANGES = [
+    *(_remove_alias, _add_alias, _set_state, _add_key),
+    *(_put_tags, _set_policy, _remove_grant, _add_grant),
+]
+
+
+def _contents(snapshot: KeySnapshot) -> tuple[object, ...]:
+    grants = dict(snapshot.grants.by_id)
+    return dict(snapshot.keys), dict(snapshot.aliases), dict(snapshot.policies), grants
 
 
 @pytest.mark.parametrize("what", CHANGES)
@@ -234,13 +271,14 @@ def test_a_snapshot_never_changes(keys: KeyStore, what: Callable[[KeyChanges, Ke
     key = add_key(keys)
     with keys.change() as change:
         change.add_alias(Alias(ACCOUNT, "alias/old", key.key_id, NOW, NOW))
+        change.add_grant(grant_of(key.key_id, 1))
     before = keys.snapshot()
-    frozen = copy.deepcopy((before.sequence, dict(before.keys), dict(before.aliases)))
+    frozen = copy.deepcopy(_contents(before)), before.sequence
     with keys.change() as change:
         what(change, key.key_id)
     after = keys.snapshot()
-    assert (before.sequence, dict(before.keys), dict(before.aliases)) == frozen
-    assert (after.keys, after.aliases) != (before.keys, before.aliases)
+    assert (_contents(before), before.sequence) == frozen
+    assert _contents(after) != _contents(before)
     assert after.sequence > before.sequence
 
 
@@ -262,20 +300,20 @@ def test_an_error_in_the_block_undoes_it_and_passes_unchanged(
     key = add_key(keys)
     with keys.change() as change:
         change.add_alias(Alias(ACCOUNT, "alias/old", key.key_id, NOW, NOW))
+        change.add_grant(grant_of(key.key_id, 1))
     before = keys.snapshot()
 
     def fail() -> None:
         with keys.change() as change:
-            for what in (_remove_alias, _add_alias, _set_state, _add_key):
+            for what in CHANGES:
                 what(change, key.key_id)
-            change.put_tags(key.key_id, [Tag("a", "1")])
             raise error
 
     with pytest.raises(type(error)) as raised:
         fail()
     assert raised.value is error
-    assert (keys.snapshot().keys, keys.snapshot().aliases) == (before.keys, before.aliases)
-    assert (other_keys.snapshot().keys, other_keys.snapshot().aliases) == (before.keys, before.aliases)
+    for store in (keys, other_keys):
+        assert _contents(store.snapshot()) == _contents(before)
     assert list(keys.list_tags(key.key_id, None, 10)) == []
     with other_keys.change() as change:
         change.set_description(key.key_id, "the next writer is not kept waiting")
@@ -304,7 +342,7 @@ def test_lists_keys_in_order_and_by_account(keys: KeyStore) -> None:
     theirs = add_key(keys, OTHER_ACCOUNT).key_id
     key, version = pending_key()
     with keys.change() as change:
-        change.add_pending_key(key, version, [])
+        change.add_pending_key(key, version, [], policy_of())
     assert list(keys.list_keys(ACCOUNT, None, 100)) == mine
     assert list(keys.list_keys(OTHER_ACCOUNT, None, 100)) == [theirs]
     assert list(keys.list_keys(ACCOUNT, None, 5)) == mine

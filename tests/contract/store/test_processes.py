@@ -9,9 +9,11 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from hsmkms.model.identities import AccessKeyStatus
-from hsmkms.model.keys import KeyState
+from hsmkms.model.identities import Status
+from hsmkms.model.keys import KeyState, Tag
 from hsmkms.model.names import MaterialId
+from hsmkms.policy.document import PolicyKind
+from hsmkms.policy.stored import StoredPolicy
 from hsmkms.store import (
     SqliteDirectory,
     SqliteInvocationStore,
@@ -20,7 +22,17 @@ from hsmkms.store import (
     require_migrated,
 )
 from tests.contract.store import actors
-from tests.contract.store.nouns import ACCOUNT, NOW, REGION, access_key, add_key
+from tests.contract.store.nouns import (
+    ACCOUNT,
+    GRANTEE,
+    NOW,
+    REGION,
+    access_key,
+    add_key,
+    alias_of,
+    grant_of,
+    policy_of,
+)
 
 MATERIAL = MaterialId(bytes(16))
 
@@ -37,7 +49,7 @@ def test_two_processes_see_each_others_changes_at_once(settings: StoreSettings) 
         assert (follower.recv(), changer.recv()) == ("ready", "ready")
         for number in range(100):
             state = (KeyState.DISABLED, KeyState.ENABLED)[number % 2]
-            status = (AccessKeyStatus.INACTIVE, AccessKeyStatus.ACTIVE)[number % 2]
+            status = (Status.INACTIVE, Status.ACTIVE)[number % 2]
             changer.send((state, status))
             assert changer.recv() == "answered"
             follower.send("ask")
@@ -46,6 +58,29 @@ def test_two_processes_see_each_others_changes_at_once(settings: StoreSettings) 
             assert directory.snapshot().access_keys[access_key_id].status is status
         follower.send("stop")
         changer.send("stop")
+
+
+def test_another_process_sees_policies_tags_aliases_and_grants_at_once(settings: StoreSettings) -> None:
+    store = SqliteKeyStore(settings, REGION)
+    key = add_key(store)
+    arn = GRANTEE.arn
+    with actors.process(actors.follow_key, settings, key.key_id) as (follower, _):
+        assert follower.recv() == "ready"
+        for number in range(1, 41):
+            with store.change() as change:
+                change.set_policy(
+                    key.key_id, StoredPolicy(PolicyKind.KEY, policy_of().text, {arn: f"AIDA{number}"})
+                )
+                change.put_tags(key.key_id, [Tag("number", str(number))])
+                change.remove_alias(ACCOUNT, f"alias/{number - 1}")
+                change.add_alias(alias_of(key, str(number)))
+                change.remove_grant(grant_of(key.key_id, number - 1).grant_id)
+                change.add_grant(grant_of(key.key_id, number))
+            follower.send("ask")
+            grant_id = grant_of(key.key_id, number).grant_id
+            wanted = ({arn: f"AIDA{number}"}, {"number": str(number)}, {f"alias/{number}"}, {grant_id})
+            assert follower.recv() == wanted
+        follower.send("stop")
 
 
 def test_two_writing_processes_lose_nothing(settings: StoreSettings) -> None:
@@ -61,7 +96,8 @@ def test_two_writing_processes_lose_nothing(settings: StoreSettings) -> None:
         assert second.recv() == []
     snapshot = store.snapshot()
     assert snapshot.keys[key_id].description == "800"
-    assert len(snapshot.aliases) == 800
+    assert len(snapshot.aliases) == len(snapshot.keys[key_id].aliases) == 800
+    assert len(snapshot.grants.by_id) == 800
 
 
 def test_two_processes_never_get_the_same_block(settings: StoreSettings) -> None:

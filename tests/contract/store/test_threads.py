@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 
-from hsmkms.errors import LimitExceededError
+from hsmkms.errors import AlreadyExistsError, LimitExceededError
+from hsmkms.model.actions import Action
+from hsmkms.model.grants import Grant, Grantee
 from hsmkms.model.names import MaterialId
-from hsmkms.ports.store import Directory, InvocationStore, KeyStore
-from tests.contract.store.nouns import ACCOUNT, NOW, access_key, add_key
+from hsmkms.ports.directory import Directory, InlinePolicy
+from hsmkms.ports.store import InvocationStore, KeyStore
+from tests.contract.store.nouns import ACCOUNT, NOW, access_key, add_key, grant_of, managed_policy, user
 
 # More than a pool keeps connections.
 MANY = 24
@@ -75,6 +80,33 @@ def test_a_change_that_was_answered_to_one_thread_is_seen_by_another(keys: KeySt
     other.join()
 
 
+def test_no_grant_is_lost_and_no_removed_one_comes_back(keys: KeyStore) -> None:
+    """Each thread adds grants for its own grantee, removes every second one, and looks."""
+    key_id = add_key(keys).key_id
+
+    def add_and_remove(thread: int) -> None:
+        me = Grantee("arn", f"AIDA{thread}")
+        mine: dict[str, Grant] = {}
+        for number in range(8):
+            grant = grant_of(key_id, thread * 100 + number, me)
+            with keys.change() as change:
+                assert change.count_grants(key_id) >= len(mine)
+                change.add_grant(grant)
+            mine[grant.grant_id] = grant
+            if number % 2:
+                with keys.change() as change:
+                    change.remove_grant(grant.grant_id)
+                del mine[grant.grant_id]
+            book = keys.snapshot().grants
+            found = book.candidates(key_id, [me.unique_id], Action.DECRYPT, {})
+            assert {one.grant_id: one for one in found} == mine
+
+    at_once(MANY, add_and_remove)
+    left = keys.list_grants(key_id, grant_id=None, grantee_id=None, after=None, limit=1000)
+    assert {grant.grant_id: grant for grant in left} == dict(keys.snapshot().grants.by_id)
+    assert len(left) == MANY * 4
+
+
 def test_the_limit_is_reached_once_and_never_passed(counters: InvocationStore) -> None:
     material_id = MaterialId(bytes(16))
     totals: list[int] = []
@@ -104,3 +136,41 @@ def test_a_principal_never_gets_a_third_access_key(directory: Directory) -> None
     at_once(8, add)
     assert len(refused) == 6
     assert len(directory.snapshot().access_keys) == 2
+
+
+def test_no_tag_is_lost_and_no_limit_passed(directory: Directory, other_directory: Directory) -> None:
+    """Operators at once, in two processes: what is checked is checked where it is written."""
+    directory.add_account(ACCOUNT, NOW)
+    bearer = user("alice")
+    directory.add_identity(bearer, {}, None)
+    policies = [managed_policy(f"p{number}") for number in range(MANY)]
+    for policy in policies:
+        directory.add_managed_policy(policy)
+    refused: list[int] = []
+    made: list[int] = []
+
+    def act(number: int) -> None:
+        mine = (directory, other_directory)[number % 2]
+        mine.change_identity_tags(bearer.unique_id, {f"k{number}": ""}, [], MANY)
+        with suppress(AlreadyExistsError):
+            mine.add_managed_policy(replace(managed_policy("same"), text=str(number)))
+            made.append(number)
+        inline = InlinePolicy(f"p{number}", "12345")
+        changes: list[Callable[[], None]] = [
+            lambda: mine.put_inline_policy(bearer.unique_id, inline, 50),
+            lambda: mine.attach_policy(bearer.unique_id, policies[number].arn, 10),
+        ]
+        for change in changes:
+            try:
+                change()
+            except LimitExceededError:
+                refused.append(number)
+
+    at_once(MANY, act)
+    identity = other_directory.snapshot().identities[bearer.unique_id]
+    assert set(identity.tags) == {f"k{number}" for number in range(MANY)}
+    assert len(directory.inline_policies(bearer.unique_id)) == 10
+    assert len(directory.attached_policies(bearer.unique_id)) == 10
+    assert len(refused) == 2 * (MANY - 10)
+    (winner,) = made
+    assert {one.text for one in directory.managed_policies(None) if one.name == "same"} == {str(winner)}

@@ -5,42 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from hsmkms.authn import WireRequest, derive_signing_key
-from hsmkms.errors import UnrecognizedCredentialsError
+from hsmkms.authn import WireRequest
 from hsmkms.frontends.aws.door import AwsDoor
 from hsmkms.frontends.aws.settings import AwsSettings
 from hsmkms.model.exchange import Reply
-from hsmkms.model.identities import Caller
-from hsmkms.service.identities import Identities
-from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest
+from tests.unit.service.people import REGION, ROOT_KEY, SECRET, MovingClock, People, everybody
+from tests.unit.service.region import RegionUnderTest
 
-ACCESS_KEY_ID = "AKIAEXAMPLE000000001"
-SECRET = "secret"
-ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+ACCESS_KEY_ID = ROOT_KEY
 PEER = "10.0.0.9"
 
 
-class OneAccessKey:
-    """The identities of a single principal."""
-
-    def signing_key(self, access_key_id: str, date: str, region: str, service: str) -> tuple[Caller, bytes]:
-        if access_key_id != ACCESS_KEY_ID:
-            raise UnrecognizedCredentialsError
-        return Caller(ACCOUNT, ROOT, ACCOUNT, access_key_id), derive_signing_key(
-            SECRET, date, region, service
-        )
+def people_of_today() -> People:
+    """Everybody; what is issued is good now."""
+    return everybody(MovingClock(datetime.now(UTC)))
 
 
-def door_to(region: RegionUnderTest) -> AwsDoor:
+def door_to(region: RegionUnderTest, people: People | None = None) -> AwsDoor:
+    people = people or people_of_today()
     return AwsDoor(
-        {REGION: region.kms}, cast("Identities", OneAccessKey()), AwsSettings(), lambda: datetime.now(UTC)
+        {REGION: region.kms},
+        people.logins,
+        people.sessions,
+        AwsSettings(),
+        lambda: datetime.now(UTC),
     )
 
 
@@ -50,23 +45,27 @@ def signed(
     service: str = "kms",
     access_key_id: str = ACCESS_KEY_ID,
     secret: str = SECRET,
+    session_token: str | None = None,
     region: str = REGION,
     headers: Mapping[str, str] | None = None,
+    unsigned: Mapping[str, str] | None = None,
 ) -> WireRequest:
     request = AWSRequest(
         "POST", "http://kms.test/", data=body, headers={"Host": "kms.test", **(headers or {})}
     )
-    SigV4Auth(Credentials(access_key_id, secret), service, region).add_auth(request)
-    received = {name.lower().encode(): value.encode() for name, value in request.headers.items()}
+    SigV4Auth(Credentials(access_key_id, secret, session_token), service, region).add_auth(request)
+    sent = {**request.headers, **(unsigned or {})}
+    received = {name.lower().encode(): value.encode() for name, value in sent.items()}
     return WireRequest("POST", b"/", b"", received, body)
 
 
-def kms_request(operation: str, body: bytes = b"{}") -> WireRequest:
-    return signed(body, headers={"X-Amz-Target": f"TrentService.{operation}"})
+def kms_request(operation: str, body: bytes = b"{}", **more: Any) -> WireRequest:
+    headers = {"X-Amz-Target": f"TrentService.{operation}", **more.pop("headers", {})}
+    return signed(body, headers=headers, **more)
 
 
-def answer(door: AwsDoor, request: WireRequest) -> Reply:
-    reply = asyncio.run(door.answer(request, PEER))
+def answer(door: AwsDoor, request: WireRequest, *, is_secure: bool = False) -> Reply:
+    reply = asyncio.run(door.answer(request, PEER, is_secure=is_secure))
     names = [name for name, _ in reply.headers]
     assert b"x-amzn-requestid" in names
     return reply

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NoReturn
 
+import botocore.session
 import pytest
+from botocore.model import ServiceModel
 
 from hsmkms.errors import DryRunError
-from hsmkms.model.identities import Call, Caller
 from hsmkms.model.keys import Alias, EncryptionAlgorithm, Key, KeyOrigin, KeySpec, KeyState, KeyUsage, Tag
 from hsmkms.model.names import AccountId, KeyId, MaterialId, Region, key_arn
+from hsmkms.model.principals import root_principal
+from hsmkms.service.call import Call, Caller
 from hsmkms.service.results import DataKey, Decrypted, Encrypted, Page, ReEncrypted, SealedDataKey
 
 ACCOUNT: Final = AccountId("123456789012")
@@ -50,8 +53,18 @@ class RecordingKms:
     def key_material_id(self, key: Key) -> str | None:
         return None if key.current_material_id is None else KEY_MATERIAL_ID
 
-    def create_key(self, _: Call, *, description: str, tags: Sequence[Tag]) -> Key:
+    def create_key(
+        self,
+        _: Call,
+        *,
+        description: str,
+        tags: Sequence[Tag],
+        policy_text: str | None,
+        bypasses_lockout_check: bool,
+    ) -> Key:
         self.asked = ("create_key", description, list(tags))
+        if policy_text is not None:
+            self.asked += (policy_text, bypasses_lockout_check)
         return self.key
 
     def describe_key(self, _: Call, key_ref: str) -> Key:
@@ -122,9 +135,11 @@ class RecordingKms:
         self.asked = ("decrypt", ciphertext_blob, context, key_ref, dry_run)
         return Decrypted(ARN, b"plain", KEY_MATERIAL_ID)
 
-    def rehearse_decrypt(self, _: Call, key_ref: str, *, algorithm: EncryptionAlgorithm) -> NoReturn:
+    def rehearse_decrypt(
+        self, _: Call, key_ref: str, context: Mapping[str, str], *, algorithm: EncryptionAlgorithm
+    ) -> NoReturn:
         self.algorithms = (algorithm,)
-        self.asked = ("rehearse_decrypt", key_ref)
+        self.asked = ("rehearse_decrypt", key_ref, context)
         raise DryRunError
 
     def rehearse_re_encrypt(
@@ -132,12 +147,15 @@ class RecordingKms:
         _: Call,
         *,
         source_key_ref: str,
+        source_context: Mapping[str, str],
         source_algorithm: EncryptionAlgorithm,
         destination_key_ref: str,
+        destination_context: Mapping[str, str],
         destination_algorithm: EncryptionAlgorithm,
     ) -> NoReturn:
         self.algorithms = (source_algorithm, destination_algorithm)
-        self.asked = ("rehearse_re_encrypt", source_key_ref, destination_key_ref)
+        source, destination = (source_key_ref, source_context), (destination_key_ref, destination_context)
+        self.asked = ("rehearse_re_encrypt", *source, *destination)
         raise DryRunError
 
     def re_encrypt(
@@ -178,6 +196,13 @@ class RecordingKms:
         return b"r" * length
 
 
+@pytest.fixture(scope="session")
+def service_model() -> ServiceModel:
+    model = botocore.session.Session().get_service_model("kms")
+    assert isinstance(model, ServiceModel)
+    return model
+
+
 @pytest.fixture
 def kms() -> RecordingKms:
     return RecordingKms()
@@ -188,7 +213,7 @@ def call() -> Call:
     return Call(
         request_id="3f2a9c1e-0000-4000-8000-000000000001",
         region=REGION,
-        caller=Caller(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, "AKIAEXAMPLE"),
+        caller=Caller(root_principal(ACCOUNT), "AKIAEXAMPLE"),
         event_source="kms.amazonaws.com",
         operation="Test",
         read_only=True,

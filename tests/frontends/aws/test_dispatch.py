@@ -13,8 +13,8 @@ import pytest
 from hsmkms.errors import DependencyTimeoutError, NotFoundError, ServiceFaultError, ThrottlingError
 from hsmkms.frontends.aws.dispatch import perform
 from hsmkms.frontends.aws.operations import find_operation
-from hsmkms.model.identities import Call, WouldBlockSignal
 from hsmkms.ports.hsm import CallStyle
+from hsmkms.service.call import Call, WouldBlockSignal
 from tests.acceptance.polling import wait_until
 from tests.hsm_fakes import FakeHsm
 from tests.unit.service.region import RegionUnderTest, build_region, call

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,26 +16,39 @@ from hsmkms.errors import RequestTimeoutError
 from hsmkms.frontends.aws.door import AwsDoor
 from hsmkms.frontends.aws.incidents import LINES_PER_SECOND
 from hsmkms.frontends.aws.settings import AwsSettings
-from hsmkms.model.identities import AccessKey, AccessKeyStatus
-from hsmkms.service.identities import Identities
-from hsmkms.store import SqliteDirectory, StoreSettings
+from hsmkms.model.identities import AccessKey, Status
+from hsmkms.service.call import Call
+from hsmkms.service.sessions import Credentials
 from tests.frontends.aws.client import (
     ACCESS_KEY_ID,
     PEER,
-    ROOT,
-    OneAccessKey,
     answer,
     code,
     door_to,
     kms_request,
+    people_of_today,
     signed,
 )
-from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest, build_region
+from tests.unit.service.people import (
+    ACCOUNT,
+    ANN,
+    ANN_ID,
+    ANN_KEY,
+    BEGINNING,
+    REGION,
+    ROOT,
+    STORAGE,
+    STORAGE_KEY,
+    People,
+    sts_call,
+)
+from tests.unit.service.region import RegionUnderTest, build_region
 
 Signed = Callable[[], WireRequest]
 """Made in the test: a signature is good for five minutes, and a run of all tests takes longer."""
 
 LIST_KEYS = {"X-Amz-Target": "TrentService.ListKeys"}
+CALLER_IDENTITY = b"Action=GetCallerIdentity&Version=2011-06-15"
 
 
 @pytest.fixture
@@ -44,8 +57,13 @@ def region(tmp_path: Path) -> RegionUnderTest:
 
 
 @pytest.fixture
-def door(region: RegionUnderTest) -> AwsDoor:
-    return door_to(region)
+def people() -> People:
+    return people_of_today()
+
+
+@pytest.fixture
+def door(region: RegionUnderTest, people: People) -> AwsDoor:
+    return door_to(region, people)
 
 
 def test_answers_and_records_who_from_where(door: AwsDoor, region: RegionUnderTest) -> None:
@@ -153,22 +171,16 @@ def test_fault_of_ours_shows_a_request_id_and_no_reason(
     assert [record["errorCode"] for record in region.trail.records] == ["InternalFailure"]
 
 
-def test_refusal_that_is_our_fault_is_logged_with_its_cause(tmp_path: Path, region: RegionUnderTest) -> None:
-    directory = SqliteDirectory(StoreSettings(directory=tmp_path))
-    identities = Identities(directory, {REGION: region.hsm}, region.clock)
-    identities.establish(ACCOUNT)
-    directory.add_access_key(
-        AccessKey(ACCESS_KEY_ID, ACCOUNT, ROOT, AccessKeyStatus.ACTIVE, b"damaged", region.clock.now())
-    )
-    door = AwsDoor({REGION: region.kms}, identities, AwsSettings(), lambda: datetime.now(UTC))
+def test_refusal_that_is_our_fault_is_logged(door: AwsDoor, people: People) -> None:
+    damaged = "AKIADAMAGED000000001"
+    people.directory.add_access_key(AccessKey(damaged, ACCOUNT, ANN_ID, Status.ACTIVE, b"damaged", BEGINNING))
     with capture_logs() as lines:
-        reply = answer(door, kms_request("ListKeys"))
+        reply = answer(door, kms_request("ListKeys", access_key_id=damaged))
     assert (reply.status, code(reply)) == (500, "KMSInternalException")
     (line,) = lines
     assert (line["event"], line["log_level"], line["code"]) == ("fault_answered", "error", code(reply))
     assert line["request_id"] == dict(reply.headers)[b"x-amzn-requestid"].decode()
-    assert f"the secret of access key {ACCESS_KEY_ID} does not open" in line["reason"]
-    assert line["cause"].startswith("SealedFormError(")
+    assert f"the secret of access key {damaged} does not open" in line["reason"]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +249,8 @@ def test_refused_authentication_is_logged(
 
 def test_a_flood_of_strangers_is_counted(region: RegionUnderTest) -> None:
     moment = [datetime(2026, 11, 24, 12, 0, tzinfo=UTC)]
-    door = AwsDoor({REGION: region.kms}, cast("Identities", OneAccessKey()), AwsSettings(), lambda: moment[0])
+    people = people_of_today()
+    door = AwsDoor({REGION: region.kms}, people.logins, people.sessions, AwsSettings(), lambda: moment[0])
     stranger = WireRequest("POST", b"/", b"", {b"x-amz-target": b"TrentService.ListKeys"}, b"{}")
     with capture_logs() as lines:
         for _ in range(100):
@@ -271,3 +284,166 @@ def test_refusal_of_what_never_arrived_ends_the_connection(door: AwsDoor) -> Non
 def test_refusals_of_the_query_protocol_are_xml(door: AwsDoor) -> None:
     reply = answer(door, WireRequest("POST", b"/", b"", {}, b"Action=GetCallerIdentity"))
     assert (reply.status, reply.headers[0]) == (403, (b"content-type", b"text/xml"))
+
+
+def _own_session(people: People) -> Credentials:
+    return people.sessions.get_session_token(sts_call(people.caller(ANN_KEY)))
+
+
+def _with(credentials: Credentials) -> dict[str, Any]:
+    return {
+        "access_key_id": credentials.access_key_id,
+        "secret": credentials.secret_access_key,
+        "session_token": credentials.session_token,
+    }
+
+
+class TestTemporaryCredentials:
+    def test_are_taken(self, door: AwsDoor, people: People) -> None:
+        reply = answer(door, signed(CALLER_IDENTITY, service="sts", **_with(_own_session(people))))
+        assert (reply.status, ANN.encode() in reply.body) == (200, True)
+
+    @pytest.mark.parametrize(
+        ("more", "refusal"),
+        [
+            pytest.param({"session_token": None}, "UnrecognizedClientException", id="no session token"),
+            pytest.param({"session_token": "AQ=="}, "UnrecognizedClientException", id="another token"),
+            pytest.param(
+                {"access_key_id": ACCESS_KEY_ID}, "UnrecognizedClientException", id="a long-term key"
+            ),
+            pytest.param({"secret": "other"}, "InvalidSignatureException", id="another secret"),
+        ],
+    )
+    def test_go_together(
+        self, more: dict[str, Any], refusal: str, door: AwsDoor, people: People, region: RegionUnderTest
+    ) -> None:
+        reply = answer(door, kms_request("ListKeys", **{**_with(_own_session(people)), **more}))
+        assert (reply.status, code(reply)) == (400, refusal)
+        assert region.trail.records == []
+
+    def test_the_session_token_has_to_be_signed(self, door: AwsDoor, people: People) -> None:
+        credentials = _own_session(people)
+        request = kms_request(
+            "ListKeys",
+            access_key_id=credentials.access_key_id,
+            secret=credentials.secret_access_key,
+            unsigned={"X-Amz-Security-Token": credentials.session_token},
+        )
+        assert code(answer(door, request)) == "InvalidSignatureException"
+
+    def test_expire(self, door: AwsDoor, people: People) -> None:
+        credentials = _own_session(people)
+        people.clock.advance(hours=12)
+        reply = answer(door, kms_request("ListKeys", **_with(credentials)))
+        assert (reply.status, code(reply)) == (400, "ExpiredTokenException")
+        reply = answer(door, signed(CALLER_IDENTITY, service="sts", **_with(credentials)))
+        assert (reply.status, b"<Code>ExpiredToken</Code>" in reply.body) == (403, True)
+
+
+class TestServices:
+    """What a service says of its call; ``seen`` is the call that the verb got."""
+
+    @pytest.fixture
+    def seen(self, region: RegionUnderTest, monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+        calls: list[Call] = []
+
+        def random(_: object, call: Call, __: int) -> bytes:
+            calls.append(call)
+            return b"r"
+
+        monkeypatch.setattr(type(region.kms), "generate_random", random)
+        return calls
+
+    def ask(self, door: AwsDoor, access_key_id: str, **more: Any) -> Any:
+        body = b'{"NumberOfBytes": 1}'
+        return answer(door, kms_request("GenerateRandom", body, access_key_id=access_key_id, **more))
+
+    def test_calls_on_behalf_of_a_principal(self, door: AwsDoor, seen: list[Call]) -> None:
+        source_arn = "arn:aws:storage:::bucket/a"
+        headers = {
+            "X-Hsmkms-On-Behalf-Of": ANN,
+            "X-Amz-Source-Account": ACCOUNT,
+            "X-Amz-Source-Arn": source_arn,
+        }
+        assert self.ask(door, STORAGE_KEY, headers=headers).status == 200
+        (call,) = seen
+        assert (call.caller.principal.arn, call.caller.access_key_id) == (ANN, STORAGE_KEY)
+        via = call.caller.via
+        assert via is not None
+        assert (via.name, via.on_behalf) == (STORAGE, True)
+        assert (via.source_account, via.source_arn) == (ACCOUNT, source_arn)
+
+    def test_calls_in_its_own_name(self, door: AwsDoor, seen: list[Call]) -> None:
+        assert self.ask(door, STORAGE_KEY, headers={"X-Amz-Source-Account": ACCOUNT}).status == 200
+        (call,) = seen
+        assert (call.caller.principal.arn, call.caller.account) == (STORAGE, ACCOUNT)
+
+    def test_a_source_from_anybody_else_is_ignored(self, door: AwsDoor, seen: list[Call]) -> None:
+        headers = {"X-Amz-Source-Account": ACCOUNT, "X-Amz-Source-Arn": "arn:aws:storage:::bucket/a"}
+        assert self.ask(door, ANN_KEY, headers=headers).status == 200
+        assert seen[0].caller.via is None
+
+    @pytest.mark.parametrize(
+        ("access_key_id", "more", "refusal"),
+        [
+            pytest.param(
+                ANN_KEY,
+                {"headers": {"X-Hsmkms-On-Behalf-Of": ROOT}},
+                "AccessDeniedException",
+                id="who is no service",
+            ),
+            pytest.param(
+                STORAGE_KEY,
+                {"headers": {"X-Hsmkms-On-Behalf-Of": f"{ANN}a"}},
+                "AccessDeniedException",
+                id="for nobody",
+            ),
+            pytest.param(
+                STORAGE_KEY,
+                {"unsigned": {"X-Hsmkms-On-Behalf-Of": ANN}},
+                "InvalidSignatureException",
+                id="whose header is not signed",
+            ),
+            pytest.param(
+                STORAGE_KEY,
+                {"unsigned": {"X-Amz-Source-Account": ACCOUNT}},
+                "InvalidSignatureException",
+                id="whose source is not signed",
+            ),
+        ],
+    )
+    def test_refuses_one(
+        self,
+        access_key_id: str,
+        more: dict[str, Any],
+        refusal: str,
+        door: AwsDoor,
+        seen: list[Call],
+    ) -> None:
+        assert code(self.ask(door, access_key_id, **more)) == refusal
+        assert seen == []
+
+    @pytest.mark.parametrize("service", ["kms", "sts"])
+    def test_a_refusal_is_recorded_with_the_signer(
+        self, service: str, door: AwsDoor, region: RegionUnderTest
+    ) -> None:
+        headers = {"X-Hsmkms-On-Behalf-Of": ROOT}
+        answer(door, signed(CALLER_IDENTITY, service=service, access_key_id=ANN_KEY, headers=headers))
+        (record,) = region.trail.records
+        assert "AccessDenied" in str(record["errorCode"])
+        assert ANN in str(record["userIdentity"])
+
+
+@pytest.mark.parametrize("is_secure", [True, False])
+def test_verbs_know_whether_it_came_over_tls(
+    is_secure: bool, door: AwsDoor, region: RegionUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def random(_: object, call: Call, __: int) -> bytes:
+        seen.append(call.is_secure)
+        return b"r"
+
+    monkeypatch.setattr(type(region.kms), "generate_random", random)
+    answer(door, kms_request("GenerateRandom", b'{"NumberOfBytes": 1}'), is_secure=is_secure)
+    assert seen == [is_secure]

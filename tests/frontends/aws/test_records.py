@@ -14,10 +14,18 @@ from hsmkms.frontends.aws.door import AwsDoor
 from hsmkms.frontends.aws.operations import OPERATIONS
 from hsmkms.model.keys import Key, KeyState
 from hsmkms.model.names import alias_arn
+from hsmkms.policy.defaults import default_key_policy
+from hsmkms.service.grants import GrantPlan
 from tests.frontends.aws.client import ask, door_to
 from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest, build_region, call
 
-OWN_ACCOUNT = "account boundary: the resource belongs to the caller's account"
+RULES = {
+    "Enable IAM User Permissions of the key policy allows it",
+    "the root principal has every right of its account",
+    "the root principal of the key's account may retire every grant",
+}
+GRANTEE = f"arn:aws:iam::{ACCOUNT}:root"
+POLICY = default_key_policy(ACCOUNT)
 
 
 @dataclass
@@ -28,10 +36,11 @@ class Stage:
     door: AwsDoor
     keys: Mapping[str, Key]
     sealed: str
+    grant_id: str
 
     def filled_in(self, members: Mapping[str, Any]) -> dict[str, Any]:
         """Members of a request, with this stage's own values for the words of the tables below."""
-        words = {"<sealed>": self.sealed}
+        words = {"<sealed>": self.sealed, "<grant>": self.grant_id}
         words |= {f"<{name}>": key.key_id for name, key in self.keys.items()}
         return {
             name: words.get(value, value) if isinstance(value, str) else value
@@ -54,7 +63,9 @@ def stage(tmp_path: Path) -> Stage:
     key_id = keys["key"].key_id
     kms.create_alias(call(), "alias/app", key_id)
     sealed = kms.encrypt(call(), key_id, b"plaintext", {}, dry_run=False)
-    return Stage(region, door_to(region), keys, blob(sealed.ciphertext_blob))
+    plan = GrantPlan(GRANTEE, ["Encrypt"])
+    grant_id = kms.create_grant(call(), key_id, plan, dry_run=False).grant_id
+    return Stage(region, door_to(region), keys, blob(sealed.ciphertext_blob), grant_id)
 
 
 READS, CHANGES = True, False
@@ -88,6 +99,17 @@ ROWS: list[tuple[str, Mapping[str, Any], bool, Sequence[str], Mapping[str, str]]
     ("GenerateDataKey", {"KeyId": "<key>", "KeySpec": "AES_256"}, READS, ["key"], MATERIAL),
     ("GenerateDataKeyWithoutPlaintext", {"KeyId": "<key>", "NumberOfBytes": 8}, READS, ["key"], MATERIAL),
     ("GenerateRandom", {"NumberOfBytes": 8}, READS, [], {}),
+    ("GetKeyPolicy", {"KeyId": "<key>"}, READS, ["key"], {}),
+    ("PutKeyPolicy", {"KeyId": "<key>", "Policy": POLICY}, CHANGES, ["key"], {}),
+    ("ListKeyPolicies", {"KeyId": "<key>"}, READS, ["key"], {}),
+    (
+        *("CreateGrant", {"KeyId": "<key>", "GranteePrincipal": GRANTEE, "Operations": ["Decrypt"]}),
+        *(CHANGES, ["key"], {}),
+    ),
+    ("ListGrants", {"KeyId": "<key>"}, READS, ["key"], {}),
+    ("ListRetirableGrants", {"RetiringPrincipal": GRANTEE}, READS, [], {}),
+    ("RetireGrant", {"KeyId": "<key>", "GrantId": "<grant>"}, CHANGES, ["key"], {}),
+    ("RevokeGrant", {"KeyId": "<key>", "GrantId": "<grant>"}, CHANGES, ["key"], {}),
 ]
 
 
@@ -116,7 +138,11 @@ def test_a_record_says_what_was_done_to_which_keys(
     material_ids = {
         name: stage.region.kms.key_material_id(stage.keys[key]) for name, key in materials.items()
     }
-    assert record["additionalEventData"] == {"decision": OWN_ACCOUNT, **material_ids}
+    told = dict(record["additionalEventData"])  # type: ignore[call-overload]  # a record's members are objects
+    assert {decision.partition(": ")[2] for decision in told.pop("decisions")} <= RULES
+    if operation in ("CreateGrant", "RetireGrant", "RevokeGrant"):
+        assert told.pop("grantId") == answer.get("GrantId", stage.grant_id)
+    assert told == material_ids
 
 
 def test_every_operation_has_its_record_here() -> None:
@@ -129,7 +155,7 @@ def test_every_operation_has_its_record_here() -> None:
         pytest.param("DisableKey", CHANGES, id="a change that lacks a member"),
         pytest.param("Encrypt", READS, id="a use that lacks a member"),
         pytest.param("ScheduleKeyDeletion", CHANGES, id="a change that is not built"),
-        pytest.param("GetKeyPolicy", READS, id="a read that is not built"),
+        pytest.param("GetPublicKey", READS, id="a read that is not built"),
         pytest.param("EncryptAll", READS, id="unknown"),
     ],
 )

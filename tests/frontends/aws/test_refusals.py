@@ -28,6 +28,7 @@ FAULTS = {"DependencyTimeoutException", "KMSInternalException", "KeyUnavailableE
 # Names that AWS uses on the KMS endpoint without having them in the service model.
 COMMON_KMS_ERRORS = {
     *("MissingAuthenticationTokenException", "IncompleteSignatureException", "InvalidSignatureException"),
+    "ExpiredTokenException",
     *(
         "UnrecognizedClientException",
         "AccessDeniedException",
@@ -47,10 +48,12 @@ def leaves(kind: type[KmsError] = KmsError) -> Iterator[type[KmsError]]:
         yield from leaves(subclass)
 
 
-# Authentication, the reading of an action, a token that is away, and the door's own.
+# Authentication, the reading of a query, what a session may not be, a token that is away, and the door's own.
 REFUSED_BY_STS = {
     *leaves(errors.AuthenticationError),
     *(errors.MalformedRequestError, errors.UnknownOperationError, errors.UnsupportedOperationError),
+    *(errors.AccessDeniedError, errors.ValidationError, errors.MalformedPolicyDocumentError),
+    errors.LimitExceededError,
     *(errors.KeyUnavailableError, errors.MalformedHttpError),
 }
 LEAVES = [pytest.param(kind, id=kind.__name__) for kind in leaves()]

@@ -487,6 +487,42 @@ def at(path: str, words: str, value: str = "") -> str:
         ),
         pytest.param(
             "Decrypt",
+            {"CiphertextBlob": "AAAA", "EncryptionContext": {"k" * 16_384: "v" * 16_385}},
+            one(
+                at(
+                    "encryptionContext",
+                    "Member must have at most 32768 characters in all its names and values",
+                )
+            ),
+            id="a context that no policy could be compared with",
+        ),
+        pytest.param(
+            "CreateGrant",
+            {
+                "KeyId": KEY,
+                "Operations": ["Decrypt"],
+                "Constraints": {"EncryptionContextEquals": dict.fromkeys("abcdefghi", "v")},
+            },
+            one(at("constraints.encryptionContextEquals", "Member must have length less than or equal to 8")),
+            id="a constraint of nine pairs",
+        ),
+        pytest.param(
+            "CreateGrant",
+            {
+                "KeyId": KEY,
+                "Operations": ["Decrypt"],
+                "Constraints": {"EncryptionContextSubset": {"a": "v", "b": "v" * 385}},
+            },
+            one(
+                at(
+                    "constraints.encryptionContextSubset",
+                    "Map value must satisfy constraint: [Member must have length less than or equal to 384]",
+                )
+            ),
+            id="a constraint with a long value",
+        ),
+        pytest.param(
+            "Decrypt",
             {"GrantTokens": ["t"] * 11},
             one(at("grantTokens", "Member must have length less than or equal to 10")),
             id="eleven grant tokens",
@@ -751,8 +787,8 @@ LIMIT = RECORDED_MEMBER_BYTES
         ),
         pytest.param(
             "Decrypt",
-            {"CiphertextBlob": "AA==", "EncryptionContext": dict.fromkeys(map(str, range(50_000)), "")},
-            {"encryptionContext": {"omitted": True, "originalBytes": 538_891, "originalLength": 50_000}},
+            {"CiphertextBlob": "AA==", "EncryptionContext": dict.fromkeys(map(str, range(6_000)), "")},
+            {"encryptionContext": {"omitted": True, "originalBytes": 58_891, "originalLength": 6_000}},
             id="many pairs",
         ),
         pytest.param(
@@ -760,6 +796,26 @@ LIMIT = RECORDED_MEMBER_BYTES
             {"KeyId": KEY, "TagKeys": ["k"] * 9_000},
             {"keyId": KEY, "tagKeys": {"omitted": True, "originalBytes": 36_001, "originalLength": 9_000}},
             id="many tag keys",
+        ),
+        pytest.param(
+            "CreateGrant",
+            {
+                "KeyId": KEY,
+                "Operations": ["Decrypt"],
+                "Constraints": {"EncryptionContextEquals": {"k" * 20_000: "v"}},
+            },
+            {
+                "keyId": KEY,
+                "operations": ["Decrypt"],
+                "constraints": {"omitted": True, "originalBytes": 20_084, "originalLength": 3},
+            },
+            id="a structure",
+        ),
+        pytest.param(
+            "PutKeyPolicy",
+            {"KeyId": KEY, "Policy": "p" * 32_768},
+            {"keyId": KEY, "policy": "p" * 32_768},
+            id="a policy, which auditors look for",
         ),
         pytest.param(
             "TagResource",

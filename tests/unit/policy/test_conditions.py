@@ -165,12 +165,15 @@ ARNS = [
     ("ArnNotLike", "arn:aws:kms:*:222222222222:key/*", KEY_ARN, True),
 ]
 # A key that is not in the request: false, but true below an operator that negates, and below IfExists.
-MISSING = [
+MISSING: list[tuple[str, str | None, str | list[str] | None, bool]] = [
     *((name, None, ABSENT, one.negates) for name, one in OPERATORS.items()),
     *((f"{name}IfExists", None, ABSENT, True) for name in OPERATORS),
     ("StringEqualsIfExists", "a", "a", True),
     ("StringEqualsIfExists", "a", "b", False),
     ("StringNotEqualsIfExists", "a", "a", False),
+    # Nor is there a value that fits where the key is there without one.
+    ("StringEqualsIfExists", "a", [], False),
+    ("StringNotEqualsIfExists", "a", [], True),
     ("NumericLessThanIfExists", "30", "31", False),
     ("BoolIfExists", "true", "false", False),
     ("Null", "true", ABSENT, True),
@@ -178,6 +181,9 @@ MISSING = [
     ("Null", "true", "x", False),
     ("Null", "false", "x", True),
     ("Null", "True", ABSENT, True),
+    # A key without a value is as good as absent.
+    ("Null", "true", [], True),
+    ("Null", "false", [], False),
 ]
 # ForAllValues: every value of the request fits one of the policy's; true when there is none.
 # ForAnyValue: one does; false when there is none.

@@ -159,6 +159,8 @@ def test_a_trust_policy_has_no_resource() -> None:
             statement(Effect=["Allow"]), "Statement[0].Effect", "Allow or Deny", id="list of effects"
         ),
         pytest.param(statement(Sid=1), "Statement[0].Sid", "string", id="number for a Sid"),
+        pytest.param(statement(Sid="a\nb"), "Statement[0].Sid", "characters", id="a Sid of two lines"),
+        pytest.param(statement(Sid="\ud800"), "Policy", "no JSON", id="half of a character"),
         pytest.param(
             document(Statement=[{**STATEMENT, "Sid": "a"}] * 2),
             "Statement[1].Sid",
@@ -360,3 +362,26 @@ def test_renders_in_one_form() -> None:
     assert "Resource" not in render_policy(trust)
     identity = parse_policy(document(Statement=NOBODY), PolicyKind.IDENTITY)
     assert "Principal" not in render_policy(identity)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PolicyKind if kind is not PolicyKind.KEY])
+def test_a_sid_is_one_word_where_its_bearer_may_write_it(kind: PolicyKind) -> None:
+    """It stands in the audit record, and must not pass for a reason of another kind."""
+    text = json.dumps(
+        {"Version": "2012-10-17", "Statement": {"Sid": "root of the key policy allows it", "Effect": "Allow"}}
+    )
+    with pytest.raises(MalformedPolicyDocumentError):
+        parse_policy(text, kind)
+
+
+@pytest.mark.parametrize(
+    ("sid", "label"),
+    [
+        ("Allow use of the key", "Allow use of the key"),
+        ("x; grant 1 allows it", '"x; grant 1 allows it"'),
+        ("", "Statement[0]"),
+    ],
+)
+def test_a_sid_that_is_more_than_words_is_quoted(sid: str, label: str) -> None:
+    policy = parse_policy(document(Statement={**STATEMENT, "Sid": sid}), PolicyKind.KEY)
+    assert policy.statements[0].label == label

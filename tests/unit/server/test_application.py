@@ -20,8 +20,9 @@ from hsmkms.server.intake import Event
 class Door:
     """Answers everything, and tells who asked what."""
 
-    async def answer(self, request: WireRequest, peer: str) -> Reply:
-        return Reply(200, b"%b from %b" % (request.body, peer.encode()), [(b"x", b"y")])
+    async def answer(self, request: WireRequest, peer: str, *, is_secure: bool) -> Reply:
+        how = b" over TLS" if is_secure else b""
+        return Reply(200, b"%b from %b%b" % (request.body, peer.encode(), how), [(b"x", b"y")])
 
     def refuse(self, request: WireRequest | None, refusal: KmsError | None) -> Reply:
         assert request is None
@@ -67,10 +68,14 @@ def run(scope: dict[str, Any], *events: Event, lifespan: Lifespan | None = None)
 
 
 def http(
-    path: bytes, method: str = "POST", client: tuple[str, int] | None = ("10.0.0.9", 1)
+    path: bytes,
+    method: str = "POST",
+    client: tuple[str, int] | None = ("10.0.0.9", 1),
+    scheme: str = "http",
 ) -> dict[str, Any]:
     return {
         "type": "http",
+        "scheme": scheme,
         "method": method,
         "raw_path": path,
         "query_string": b"",
@@ -90,6 +95,11 @@ def test_request_reaches_the_door_with_its_peer(client: tuple[str, int] | None, 
     start, body = run(http(b"/", client=client), WHOLE)
     assert body["body"] == b"{} from " + peer
     assert start["headers"] == [(b"x", b"y"), (b"content-length", b"%d" % len(body["body"]))]
+
+
+def test_the_door_is_told_of_tls() -> None:
+    _, body = run(http(b"/", scheme="https"), WHOLE)
+    assert body["body"] == b"{} from 10.0.0.9 over TLS"
 
 
 def test_health_page_reads_no_body() -> None:

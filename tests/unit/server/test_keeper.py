@@ -13,7 +13,7 @@ from hsmkms.errors import KeyUnavailableError, ServiceFaultError
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.server import keeper as keeper_module
 from hsmkms.server.keeper import Keeper
-from hsmkms.service.identities import Identities
+from hsmkms.service.identity_secrets import IdentitySecrets
 from tests.unit.service.region import REGION, RegionUnderTest, build_region
 
 
@@ -23,7 +23,7 @@ def region(tmp_path: Path) -> RegionUnderTest:
 
 
 class Lock:
-    """Identities that only count how often they were unlocked."""
+    """Secrets that only count how often they were unlocked."""
 
     def __init__(self) -> None:
         self.unlocked = threading.Semaphore(0)
@@ -43,7 +43,7 @@ def lock() -> Lock:
 @pytest.fixture
 def keeper(region: RegionUnderTest, lock: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
     monkeypatch.setattr(keeper_module, "_TICK_SECONDS", 0.01)
-    built: Identities = lock
+    built: IdentitySecrets = lock
     keeper = Keeper(region.kms, built, region.clock)
     yield keeper
     keeper.stop()

@@ -8,8 +8,8 @@ from typing import NoReturn
 import pytest
 
 from hsmkms.errors import KmsError, NotFoundError, ServiceFaultError
-from hsmkms.model.identities import WouldBlockSignal
 from hsmkms.service.audit import audited, record_refusal
+from hsmkms.service.call import WouldBlockSignal
 from tests.unit.service.region import ACCOUNT, ListTrail, call
 
 ALIAS = "arn:aws:kms:eu-west-1:111111111111:alias/a"
@@ -37,7 +37,7 @@ def only(trail: ListTrail) -> Mapping[str, object]:
 def test_result_comes_with_its_record(trail: ListTrail) -> None:
     asked = call("Encrypt")
     asked.resources += [ALIAS, KEY, KEY]
-    asked.additional["decision"] = "own account"
+    asked.additional["decisions"] = ["own account"]
     asked.request_parameters["keyId"] = "alias/a"
     assert audited(trail, asked, lambda: "sealed", code_of) == "sealed"
     record = only(trail)
@@ -45,7 +45,7 @@ def test_result_comes_with_its_record(trail: ListTrail) -> None:
     assert record["eventTime"] == "2026-11-24T12:00:00Z"
     assert record["readOnly"] is True
     assert record["requestParameters"] == {"keyId": "alias/a"}
-    assert record["additionalEventData"] == {"decision": "own account"}
+    assert record["additionalEventData"] == {"decisions": ["own account"]}
     assert record["resources"] == [
         {"accountId": ACCOUNT, "type": "AWS::KMS::Alias", "ARN": ALIAS},
         {"accountId": ACCOUNT, "type": "AWS::KMS::Key", "ARN": KEY},
@@ -85,7 +85,7 @@ def test_call_that_will_come_again_leaves_nothing(trail: ListTrail) -> None:
 
     def act() -> NoReturn:
         asked.resources.append(KEY)
-        asked.additional["decision"] = "own account"
+        asked.additional["decisions"] = ["own account"]
         raise WouldBlockSignal
 
     with pytest.raises(WouldBlockSignal):

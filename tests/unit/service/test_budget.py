@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hsmkms.errors import LimitExceededError, ServiceFaultError
-from hsmkms.model.identities import WouldBlockSignal
 from hsmkms.model.names import MaterialId
 from hsmkms.service.budget import FIRST_BLOCK, INVOCATION_LIMIT, LARGEST_BLOCK, InvocationBudget
+from hsmkms.service.call import WouldBlockSignal
 
 MATERIAL = MaterialId(b"m" * 16)
 OTHER = MaterialId(b"o" * 16)

@@ -25,10 +25,10 @@ from hsmkms.errors import (
     NotFoundError,
 )
 from hsmkms.formats.blob import Suite, parse_blob, serialize_blob
-from hsmkms.model.identities import Call, WouldBlockSignal
 from hsmkms.model.keys import EncryptionAlgorithm, Key, KeyState
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.service.budget import FIRST_BLOCK
+from hsmkms.service.call import Call, WouldBlockSignal
 from hsmkms.service.results import ReEncrypted
 from tests.hsm_fakes import FakeHsm
 from tests.unit.service.region import OTHER_ACCOUNT, RegionUnderTest, build_region, call
@@ -175,8 +175,8 @@ def test_a_rehearsal_stops_after_every_check(region: RegionUnderTest, key: Key) 
         lambda: kms.generate_data_key(call(), key.key_id, {}, length=32, dry_run=True),
         lambda: kms.generate_data_key_without_plaintext(call(), key.key_id, {}, length=32, dry_run=True),
         lambda: re_encrypt(region, blob, CONTEXT, key.key_id, dry_run=True),
-        lambda: kms.rehearse_decrypt(call(), key.key_id),
-        lambda: kms.rehearse_re_encrypt(call(), source_key_ref=key.key_id, destination_key_ref=key.key_id),
+        lambda: kms.rehearse_decrypt(call(), key.key_id, {}),
+        lambda: rehearse_re_encrypt(region, key.key_id, key.key_id),
     ):
         with pytest.raises(DryRunError):
             verb()
@@ -235,9 +235,9 @@ def test_a_rehearsal_without_ciphertext_asks_for_leave_and_state(
     key_ref = {"absent": ABSENT, "disabled": other.key_id}[which]
     kms = region.kms
     verbs: tuple[Callable[[], object], ...] = (
-        lambda: kms.rehearse_decrypt(call(), key_ref),
-        lambda: kms.rehearse_re_encrypt(call(), source_key_ref=key_ref, destination_key_ref=key.key_id),
-        lambda: kms.rehearse_re_encrypt(call(), source_key_ref=key.key_id, destination_key_ref=key_ref),
+        lambda: kms.rehearse_decrypt(call(), key_ref, {}),
+        lambda: rehearse_re_encrypt(region, key_ref, key.key_id),
+        lambda: rehearse_re_encrypt(region, key.key_id, key_ref),
     )
     for verb in verbs:
         with pytest.raises(error):
@@ -245,6 +245,19 @@ def test_a_rehearsal_without_ciphertext_asks_for_leave_and_state(
 
 
 RSA = EncryptionAlgorithm.RSAES_OAEP_SHA_256
+
+
+def rehearse_re_encrypt(
+    region: RegionUnderTest, source: str, destination: str, **algorithms: EncryptionAlgorithm
+) -> None:
+    region.kms.rehearse_re_encrypt(
+        call("ReEncrypt"),
+        source_key_ref=source,
+        source_context={},
+        destination_key_ref=destination,
+        destination_context={},
+        **algorithms,
+    )
 
 
 def with_another_algorithm(region: RegionUnderTest, key_ref: str, blob: bytes) -> list[Callable[[], object]]:
@@ -263,19 +276,14 @@ def with_another_algorithm(region: RegionUnderTest, key_ref: str, blob: bytes) -
             **algorithm,
         )
 
-    def rehearse_re_encrypt(**algorithm: EncryptionAlgorithm) -> object:
-        kms.rehearse_re_encrypt(
-            call("ReEncrypt"), source_key_ref=key_ref, destination_key_ref=key_ref, **algorithm
-        )
-
     return [
         lambda: kms.encrypt(call(), key_ref, b"x", {}, algorithm=RSA, dry_run=False),
         lambda: kms.decrypt(call(), b"offline", {}, key_ref=key_ref, algorithm=RSA, dry_run=False),
-        lambda: kms.rehearse_decrypt(call(), key_ref, algorithm=RSA),
+        lambda: kms.rehearse_decrypt(call(), key_ref, {}, algorithm=RSA),
         lambda: re_encrypt(key_ref, source_algorithm=RSA),
         lambda: re_encrypt(None, destination_algorithm=RSA),
-        lambda: rehearse_re_encrypt(source_algorithm=RSA),
-        lambda: rehearse_re_encrypt(destination_algorithm=RSA),
+        lambda: rehearse_re_encrypt(region, key_ref, key_ref, source_algorithm=RSA),
+        lambda: rehearse_re_encrypt(region, key_ref, key_ref, destination_algorithm=RSA),
     ]
 
 
@@ -375,7 +383,7 @@ def test_re_encrypt_moves_key_and_context_and_keeps_the_suite(tmp_path: Path, wr
     assert moved.destination_key_arn == region.kms.key_arn(destination)
     assert moved.source_key_material_id == region.kms.key_material_id(source)
     assert moved.destination_key_material_id == region.kms.key_material_id(destination)
-    noted = {name: told for name, told in asked.additional.items() if name != "decision"}
+    noted = {name: told for name, told in asked.additional.items() if name != "decisions"}
     assert noted == {
         "sourceKeyMaterialId": moved.source_key_material_id,
         "destinationKeyMaterialId": moved.destination_key_material_id,

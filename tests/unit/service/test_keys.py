@@ -21,10 +21,10 @@ from hsmkms.errors import (
     TagError,
     ValidationError,
 )
-from hsmkms.model.identities import Call
 from hsmkms.model.keys import Alias, Key, KeyState, Tag
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import Readiness, ReadinessState
+from hsmkms.service.call import Call
 from hsmkms.service.keys import PENDING_KEY_LIFETIME
 from hsmkms.service.results import Page
 from tests.hsm_fakes import FakeHsm
@@ -84,7 +84,7 @@ def test_the_sweep_leaves_finished_keys_alone(region: RegionUnderTest, key: Key)
 
 def test_lists_come_in_pages_and_hold_the_callers_own_alone(region: RegionUnderTest) -> None:
     made = {region.kms.create_key(call(), description="", tags=()).key_id for _ in range(5)}
-    region.kms.create_key(call(account=OTHER_ACCOUNT), description="", tags=())
+    region.kms.create_key(call(caller=OTHER_ACCOUNT), description="", tags=())
     seen: list[KeyId] = []
     marker = None
     for _ in range(3):
@@ -98,10 +98,10 @@ def test_lists_come_in_pages_and_hold_the_callers_own_alone(region: RegionUnderT
 
 
 def test_no_account_shares_keys(region: RegionUnderTest, key: Key) -> None:
-    region.kms.create_key(call(account=OTHER_ACCOUNT), description="", tags=())
+    region.kms.create_key(call(caller=OTHER_ACCOUNT), description="", tags=())
     asked = call("ListKeys")
     assert region.kms.list_keys(asked, own=False, limit=10, marker=None) == Page((), None)
-    assert "decision" in asked.additional
+    assert "decisions" in asked.additional
     assert region.kms.list_keys(call("ListKeys"), own=True, limit=10, marker=None).items == [key.key_id]
 
 
@@ -182,7 +182,7 @@ def test_the_record_of_an_alias_names_every_key_it_had_to_do_with(region: Region
 
 def test_an_alias_of_a_key_that_is_not_the_callers_stays_as_it_is(region: RegionUnderTest, key: Key) -> None:
     """No caller can make one; policies will be able to take the key away from whoever has the alias."""
-    foreign = region.kms.create_key(call(account=OTHER_ACCOUNT), description="", tags=())
+    foreign = region.kms.create_key(call(caller=OTHER_ACCOUNT), description="", tags=())
     now = region.clock.now()
     with region.keys.change() as change:
         change.add_alias(Alias(ACCOUNT, "alias/app", foreign.key_id, now, now))

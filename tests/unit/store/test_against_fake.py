@@ -15,17 +15,48 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from hsmkms.errors import KmsError
-from hsmkms.model.keys import Key, KeyState, KeyVersion, Tag
+from hsmkms.model.actions import Action
+from hsmkms.model.grants import Grantee
+from hsmkms.model.keys import Key, KeyManager, KeyState, KeyVersion, Tag
 from hsmkms.model.names import KeyId
-from hsmkms.ports.store import KeyChanges, KeyStore
+from hsmkms.policy.document import PolicyKind
+from hsmkms.policy.stored import StoredPolicy
+from hsmkms.ports.store import KeyChanges, KeySnapshot, KeyStore
 from hsmkms.store import SqliteKeyStore, StoreSettings, change_log, migrate
-from tests.contract.store.nouns import ACCOUNT, NOW, OTHER_ACCOUNT, REGION, pending_key
+from tests.contract.store.nouns import ACCOUNT, GRANTEE, NOW, OTHER_ACCOUNT, REGION, pending_key, policy_of
 from tests.contract.store.nouns import alias_of as make_alias
+from tests.contract.store.nouns import grant_of as make_grant
 from tests.store_fakes import FakeKeyStore
 
 ACCOUNTS = st.sampled_from([ACCOUNT, OTHER_ACCOUNT])
 NAMES = st.sampled_from(["a", "b", "c/d"])
 TAGS = st.lists(st.builds(Tag, st.sampled_from(["k", "K", "é"]), st.text("ab", max_size=2)), max_size=3)
+
+
+NUMBERS = st.integers(1, 6)
+GRANTEES = st.sampled_from([GRANTEE, Grantee("arn:aws:iam::111122223333:root", ACCOUNT)])
+POLICIES = st.sampled_from(
+    [
+        policy_of(ACCOUNT),
+        policy_of(OTHER_ACCOUNT),
+        StoredPolicy(PolicyKind.KEY, policy_of().text, {"arn": "AIDAONE"}),
+        StoredPolicy(PolicyKind.KEY, policy_of().text, {"arn": "AIDATWO", "b": "c"}),
+    ]
+)
+
+
+def contents(snapshot: KeySnapshot) -> object:
+    """All but the sequence, and of the grants also what is found by looking for it."""
+    found = {
+        key_id: sorted(
+            (grant.grant_id, grant.grantee.unique_id)
+            for grant in snapshot.grants.candidates(
+                key_id, [GRANTEE.unique_id, ACCOUNT], Action.DECRYPT, {"a": "b"}
+            )
+        )
+        for key_id in snapshot.keys
+    }
+    return snapshot.keys, snapshot.aliases, snapshot.policies, snapshot.grants, found
 
 
 class StoresAgree(RuleBasedStateMachine):
@@ -46,11 +77,11 @@ class StoresAgree(RuleBasedStateMachine):
         self.short_log.start()
 
     def both(self, act: Callable[[KeyChanges], object]) -> None:
-        outcomes = []
+        outcomes: list[object] = []
         for store in self.stores():
             try:
                 with store.change() as change:
-                    outcomes.append(repr(act(change)))
+                    outcomes.append(act(change))
             except KmsError as refusal:
                 outcomes.append(type(refusal).__name__)
         assert outcomes[0] == outcomes[1]
@@ -58,15 +89,20 @@ class StoresAgree(RuleBasedStateMachine):
     def stores(self) -> tuple[KeyStore, KeyStore]:
         return self.sqlite, self.fake
 
-    @rule(target=born, account=ACCOUNTS, tags=TAGS)
-    def begin_key(self, account: str, tags: list[Tag]) -> tuple[Key, KeyVersion]:
+    @rule(
+        target=born, account=ACCOUNTS, tags=TAGS, policy=POLICIES, manager=st.sampled_from(list(KeyManager))
+    )
+    def begin_key(
+        self, account: str, tags: list[Tag], policy: StoredPolicy, manager: KeyManager
+    ) -> tuple[Key, KeyVersion]:
         key, version = pending_key(ACCOUNT if account == ACCOUNT else OTHER_ACCOUNT)
-        self.both(lambda change: change.add_pending_key(key, version, tags))
+        key = replace(key, manager=manager, service="s" if manager is not KeyManager.CUSTOMER else None)
+        self.both(lambda change: change.add_pending_key(key, version, tags, policy))
         return key, version
 
     @rule(one=born)
     def begin_key_again(self, one: tuple[Key, KeyVersion]) -> None:
-        self.both(lambda change: change.add_pending_key(one[0], one[1], []))
+        self.both(lambda change: change.add_pending_key(one[0], one[1], [], policy_of()))
 
     @rule(one=born, other=born)
     def enable_key(self, one: tuple[Key, KeyVersion], other: tuple[Key, KeyVersion]) -> None:
@@ -127,10 +163,85 @@ class StoresAgree(RuleBasedStateMachine):
 
         self.both(act)
 
+    @rule(one=born, policy=POLICIES)
+    def change_policy(self, one: tuple[Key, KeyVersion], policy: StoredPolicy) -> None:
+        def act(change: KeyChanges) -> object:
+            if change.key(one[0].key_id) is None:
+                return None
+            before = change.policy(one[0].key_id)
+            change.set_policy(one[0].key_id, policy)
+            return before
+
+        self.both(act)
+
+    @rule(one=born, number=NUMBERS, name=NAMES, grantee=GRANTEES, retiring=st.none() | GRANTEES)
+    def add_grant(
+        self,
+        one: tuple[Key, KeyVersion],
+        number: int,
+        name: str,
+        grantee: Grantee,
+        retiring: Grantee | None,
+    ) -> None:
+        grant = replace(make_grant(one[0].key_id, number, grantee), name=name, retiring=retiring)
+
+        def act(change: KeyChanges) -> object:
+            change.add_grant(grant)
+            return change.count_grants(grant.key_id), list(change.grants_named(grant.key_id, name))
+
+        self.both(act)
+
+    @rule(one=born, number=NUMBERS)
+    def remove_grant(self, one: tuple[Key, KeyVersion], number: int) -> None:
+        grant_id = make_grant(one[0].key_id, number).grant_id
+
+        def act(change: KeyChanges) -> object:
+            before = change.grant(grant_id)
+            change.remove_grant(grant_id)
+            return before, change.grant(grant_id), change.count_grants(one[0].key_id)
+
+        self.both(act)
+
     @rule()
     def follow(self) -> None:
-        ours, theirs = self.follower.snapshot(), self.fake.snapshot()
-        assert (ours.keys, ours.aliases) == (theirs.keys, theirs.aliases)
+        assert contents(self.follower.snapshot()) == contents(self.fake.snapshot())
+
+    @rule(
+        one=born,
+        grantee=GRANTEES,
+        number=NUMBERS,
+        some=st.booleans(),
+        by_grantee=st.booleans(),
+        after=st.none() | NUMBERS,
+        limit=st.integers(1, 3),
+    )
+    def list_grants(
+        self,
+        one: tuple[Key, KeyVersion],
+        grantee: Grantee,
+        number: int,
+        some: bool,
+        by_grantee: bool,
+        after: int | None,
+        limit: int,
+    ) -> None:
+        marker = None if after is None else make_grant(one[0].key_id, after).grant_id
+        answers = [
+            (
+                list(
+                    store.list_grants(
+                        one[0].key_id,
+                        grant_id=make_grant(one[0].key_id, number).grant_id if some else None,
+                        grantee_id=grantee.unique_id if by_grantee else None,
+                        after=marker,
+                        limit=limit,
+                    )
+                ),
+                list(store.list_retirable_grants(grantee.unique_id, marker, limit)),
+            )
+            for store in self.stores()
+        ]
+        assert answers[0] == answers[1]
 
     @rule(account=ACCOUNTS, after=st.none() | NAMES, limit=st.integers(1, 3), one=born)
     def read_lists(self, account: str, after: str | None, limit: int, one: tuple[Key, KeyVersion]) -> None:
@@ -151,8 +262,7 @@ class StoresAgree(RuleBasedStateMachine):
     @invariant()
     def snapshots_agree(self) -> None:
         if hasattr(self, "sqlite"):
-            ours, theirs = self.sqlite.snapshot(), self.fake.snapshot()
-            assert (ours.keys, ours.aliases) == (theirs.keys, theirs.aliases)
+            assert contents(self.sqlite.snapshot()) == contents(self.fake.snapshot())
 
     def teardown(self) -> None:
         if hasattr(self, "sqlite"):
@@ -164,5 +274,5 @@ class StoresAgree(RuleBasedStateMachine):
 
 TestStoresAgree = StoresAgree.TestCase
 TestStoresAgree.settings = settings(
-    max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from hsmkms.errors import KmsError, ServiceFaultError
 from hsmkms.model.keys import Tag
+from hsmkms.ports.directory import InlinePolicy
 from hsmkms.store import (
     SqliteDirectory,
     SqliteInvocationStore,
@@ -23,7 +25,18 @@ from hsmkms.store import (
     snapshots,
 )
 from tests.contract.store import actors
-from tests.contract.store.nouns import ACCOUNT, NOW, REGION, access_key, add_key, pending_key
+from tests.contract.store.nouns import (
+    ACCOUNT,
+    NOW,
+    REGION,
+    access_key,
+    add_key,
+    grant_of,
+    pending_key,
+    policy_of,
+    service,
+    user,
+)
 
 SECRET = "a value that no message may hold"
 
@@ -35,13 +48,26 @@ def calls(settings: StoreSettings) -> dict[str, Callable[[], object]]:
     def change() -> None:
         key, version = pending_key()
         with store.change() as changes:
-            changes.add_pending_key(key, version, [Tag(SECRET, SECRET)])
+            changes.add_pending_key(key, version, [Tag(SECRET, SECRET)], policy_of())
+
+    def add_grant() -> None:
+        with store.change() as changes:
+            grant = grant_of(pending_key()[0].key_id)
+            changes.add_grant(replace(grant, name=SECRET, context_equals={SECRET: SECRET}))
+
+    def list_grants(**asked: str) -> object:
+        some = {"grant_id": None, "grantee_id": None, "after": None} | asked
+        return store.list_grants(pending_key()[0].key_id, limit=1, **some)
 
     return {
         "snapshot": store.snapshot,
         "change": change,
         "list_keys": lambda: store.list_keys(ACCOUNT, None, 1),
         "list_aliases": lambda: store.list_aliases(ACCOUNT, None, SECRET, 1),
+        "add_grant": add_grant,
+        "list_grants": lambda: list_grants(after=SECRET),
+        "list_grants of a grantee": lambda: list_grants(grantee_id=SECRET),
+        "list_retirable_grants": lambda: store.list_retirable_grants(SECRET, None, 1),
         "list_tags": lambda: store.list_tags(pending_key()[0].key_id, SECRET, 1),
         "pending_keys": lambda: store.pending_keys(NOW),
         "reserve": lambda: counters.reserve(pending_key()[1].material_id, 1, 10),
@@ -51,6 +77,14 @@ def calls(settings: StoreSettings) -> dict[str, Callable[[], object]]:
         "add_account": lambda: directory.add_account(ACCOUNT, NOW),
         "accounts": directory.accounts,
         "add_access_key": lambda: directory.add_access_key(access_key()),
+        "add_identity": lambda: directory.add_identity(user(SECRET), {SECRET: SECRET}, None),
+        "put_inline_policy": lambda: directory.put_inline_policy(SECRET, InlinePolicy(SECRET, SECRET), 99),
+        "change_identity_tags": lambda: directory.change_identity_tags(SECRET, {SECRET: SECRET}, [], 9),
+        "set_managed_policy_text": lambda: directory.set_managed_policy_text(SECRET, SECRET),
+        "inline_policies": lambda: directory.inline_policies(SECRET),
+        "managed_policies": lambda: directory.managed_policies(ACCOUNT),
+        "attached_policies": lambda: directory.attached_policies(SECRET),
+        "add_service": lambda: directory.add_service(service("storage.internal")),
         "sealed_directory_keys": directory.sealed_directory_keys,
         "add_sealed_directory_key": lambda: directory.add_sealed_directory_key(REGION, SECRET.encode()),
     }

@@ -17,12 +17,17 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from hsmkms.errors import ServiceFaultError
-from hsmkms.model.names import Region
+from hsmkms.model.keys import KeyManager
+from hsmkms.model.names import KeyId, Region
+from hsmkms.policy.defaults import default_key_policy
+from hsmkms.policy.document import PolicyKind
+from hsmkms.policy.stored import StoredPolicy
 from hsmkms.store import (
     SqliteDirectory,
     SqliteKeyStore,
     StoreSettings,
     StoreVersionError,
+    directory_tables,
     migrate,
     require_migrated,
     schema,
@@ -30,13 +35,16 @@ from hsmkms.store import (
     tables,
 )
 from hsmkms.store.database import Database
-from tests.contract.store.nouns import REGION, add_key
+from tests.contract.store.nouns import ACCOUNT, OTHER_ACCOUNT, REGION, add_key, grant_of, policy_of
 
 METADATA = {
     "keys": tables.keys_metadata,
     "counters": tables.counters_metadata,
-    "directory": tables.directory_metadata,
+    "directory": directory_tables.directory_metadata,
 }
+
+
+OLD_KEYS = {KeyId("k"): ACCOUNT, KeyId("l"): ACCOUNT, KeyId("m"): OTHER_ACCOUNT}
 
 
 def files(settings: StoreSettings) -> dict[str, Path]:
@@ -107,7 +115,9 @@ def test_an_empty_file_grows_up(tmp_path: Path) -> None:
     require_migrated(settings, [REGION])
 
 
-def test_a_store_of_every_older_version_keeps_its_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["keys_0001", "keys_0002", "keys_0003"])
+def test_a_store_of_every_older_version_keeps_its_rows(tmp_path: Path, version: str) -> None:
+    """And its keys, which had no policies, get the default one of their accounts."""
     settings = StoreSettings(directory=tmp_path)
     path = settings.keys_file(REGION)
     schema._create_if_missing(tmp_path, path)
@@ -115,19 +125,43 @@ def test_a_store_of_every_older_version_keeps_its_rows(tmp_path: Path) -> None:
     config = schema._alembic("keys")
     with Database(path).write() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "keys_0001")
-        connection.exec_driver_sql(
-            "INSERT INTO keys VALUES ('k', '111122223333', 'Enabled', '', 'SYMMETRIC_DEFAULT', "
-            "'ENCRYPT_DECRYPT', 'AWS_KMS', '2026-03-01T12:00:00.000000+00:00', x'00')"
-        )
+        command.upgrade(config, version)
+        for key_id, account in OLD_KEYS.items():
+            connection.exec_driver_sql(
+                f"INSERT INTO keys VALUES ('{key_id}', '{account}', 'Enabled', '', 'SYMMETRIC_DEFAULT', "
+                "'ENCRYPT_DECRYPT', 'AWS_KMS', '2026-03-01T12:00:00.000000+00:00', x'00')"
+            )
         connection.exec_driver_sql("INSERT INTO change_log (key_id) VALUES ('k')")
-    assert schema.store_version("keys", path) == ("keys_0001", "keys_0003")
+    assert schema.store_version("keys", path) == (version, "keys_0004")
     migrate(settings, [REGION])
     require_migrated(settings, [REGION])
     store, other = SqliteKeyStore(settings, REGION), SqliteKeyStore(settings, REGION)
-    assert list(other.snapshot().keys) == ["k"]
+    snapshot = other.snapshot()
+    assert list(snapshot.keys) == list(OLD_KEYS)
+    assert snapshot.policies == {key_id: policy_of(account) for key_id, account in OLD_KEYS.items()}
+    assert snapshot.policies[KeyId("k")] is snapshot.policies[KeyId("l")]
+    assert {(key.manager, key.service) for key in snapshot.keys.values()} == {(KeyManager.CUSTOMER, None)}
     key = add_key(store)
-    assert set(other.snapshot().keys) == {"k", key.key_id}
+    with store.change() as change:
+        change.add_grant(grant_of(KeyId("k")))
+    assert set(other.snapshot().keys) == {*OLD_KEYS, key.key_id}
+    assert dict(other.snapshot().grants.by_id) == {grant_of(KeyId("k")).grant_id: grant_of(KeyId("k"))}
+
+
+def test_old_code_can_write_beside_the_new_schema(settings: StoreSettings) -> None:
+    """A key that a process of the version before makes in the meantime has its account's default policy."""
+    with closing(sqlite3.connect(settings.keys_file(REGION))) as raw, raw:
+        raw.execute(
+            "INSERT INTO keys (key_id, account, state, description, key_spec, key_usage, origin, created_at, "
+            "current_material_id) VALUES ('k', ?, 'Enabled', '', 'SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', "
+            "'AWS_KMS', '2026-03-01T12:00:00.000000+00:00', x'00')",
+            (ACCOUNT,),
+        )
+    store = SqliteKeyStore(settings, REGION)
+    expected = StoredPolicy(PolicyKind.KEY, default_key_policy(ACCOUNT))
+    assert store.snapshot().policies[KeyId("k")] == expected
+    with store.change() as change:
+        assert change.policy(KeyId("k")) == expected
 
 
 @pytest.mark.parametrize("kind", METADATA)
@@ -148,14 +182,14 @@ def test_refuses_a_store_that_is_newer_than_the_program(
 
 def test_a_server_refuses_a_store_that_is_older(settings: StoreSettings) -> None:
     set_version(settings.keys_file(REGION), "keys_0001")
-    with pytest.raises(StoreVersionError, match=r"keys_0001.*keys_0003"):
+    with pytest.raises(StoreVersionError, match=r"keys_0001.*keys_0004"):
         require_migrated(settings, [REGION])
 
 
 def test_names_versions_by_file(settings: StoreSettings) -> None:
     assert store_versions(settings, [REGION]) == {
-        "directory.sqlite": ("directory_0002", "directory_0002"),
-        "regions/eu-west-1/keys.sqlite": ("keys_0003", "keys_0003"),
+        "directory.sqlite": ("directory_0003", "directory_0003"),
+        "regions/eu-west-1/keys.sqlite": ("keys_0004", "keys_0004"),
         "regions/eu-west-1/counters.sqlite": ("counters_0001", "counters_0001"),
     }
 

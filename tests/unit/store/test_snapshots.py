@@ -6,13 +6,25 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, event
 
-from hsmkms.model.keys import KeyState
+from hsmkms.model.keys import KeyState, Tag
 from hsmkms.store import SqliteDirectory, SqliteKeyStore, StoreSettings, change_log
-from tests.contract.store.nouns import ACCOUNT, NOW, REGION, access_key, add_key, alias_of
+from tests.contract.store.nouns import (
+    ACCOUNT,
+    NOW,
+    OTHER_ACCOUNT,
+    REGION,
+    access_key,
+    add_key,
+    alias_of,
+    grant_of,
+    policy_of,
+    user,
+)
 
 
 @pytest.fixture
@@ -50,12 +62,13 @@ def test_loads_everything_in_a_number_of_queries_that_does_not_grow(
     store: SqliteKeyStore, other: SqliteKeyStore
 ) -> None:
     for number in range(20):
-        key = add_key(store)
+        key = add_key(store, tags=[Tag("a", str(number))])
         with store.change() as change:
             change.add_alias(alias_of(key, str(number)))
+            change.add_grant(grant_of(key.key_id, number))
     with statements(other) as ran:
         assert len(other.snapshot().keys) == 20
-    assert len([statement for statement in ran if statement.startswith("SELECT")]) == 4
+    assert len([statement for statement in ran if statement.startswith("SELECT")]) == 8
 
 
 def test_reads_only_what_the_log_names(store: SqliteKeyStore, other: SqliteKeyStore) -> None:
@@ -67,6 +80,60 @@ def test_reads_only_what_the_log_names(store: SqliteKeyStore, other: SqliteKeySt
     assert after.keys[second.key_id] is before.keys[second.key_id]
     assert after.keys[first.key_id] is not before.keys[first.key_id]
     assert after.aliases is before.aliases
+    assert after.policies is before.policies
+    assert after.grants is before.grants
+
+
+def test_of_many_grants_only_the_changed_one_is_read_again(
+    store: SqliteKeyStore, other: SqliteKeyStore
+) -> None:
+    key = add_key(store)
+    with store.change() as change:
+        for number in range(200):
+            change.add_grant(grant_of(key.key_id, number))
+    before = other.snapshot()
+    with store.change() as change:
+        change.remove_grant(grant_of(key.key_id, 7).grant_id)
+        change.add_grant(grant_of(key.key_id, 300))
+    after = other.snapshot()
+    assert (after.keys, after.aliases, after.policies) == (before.keys, before.aliases, before.policies)
+    assert after.keys is before.keys
+    assert after.policies is before.policies
+    kept = before.grants.by_id.keys() & after.grants.by_id.keys()
+    assert len(kept) == 199
+    assert all(after.grants.by_id[grant_id] is before.grants.by_id[grant_id] for grant_id in kept)
+    # Nor do other changes of their key read them.
+    with store.change() as change:
+        change.set_policy(key.key_id, policy_of(OTHER_ACCOUNT))
+        change.put_tags(key.key_id, [Tag("a", "1")])
+    assert other.snapshot().grants is after.grants
+
+
+def test_grants_share_what_is_equal(store: SqliteKeyStore) -> None:
+    """Of 50,000 grants to one service, each object that all of them have would be 50,000."""
+    key = add_key(store)
+    for number in range(3):
+        with store.change() as change:
+            change.add_grant(grant_of(key.key_id, number))
+    grants = list(store.snapshot().grants.by_id.values())
+    assert len({id(grant.actions) for grant in grants}) == 1
+    assert len({id(grant.grantee) for grant in grants}) == 1
+
+
+def test_ten_thousand_keys_of_an_account_have_one_policy(
+    store: SqliteKeyStore, other: SqliteKeyStore, settings: StoreSettings
+) -> None:
+    key = add_key(store)
+    with closing(sqlite3.connect(settings.keys_file(REGION))) as raw, raw:
+        raw.executemany(
+            "INSERT INTO keys SELECT ?, account, state, description, key_spec, key_usage, origin, "
+            "created_at, current_material_id, policy, policy_ids, manager, service "
+            "FROM keys WHERE key_id = ?",
+            [(f"{number:036}", key.key_id) for number in range(9_999)],
+        )
+    policies = other.snapshot().policies
+    assert len(policies) == 10_000
+    assert len({id(policy) for policy in policies.values()}) == 1
 
 
 def test_a_commit_that_is_not_in_the_log_keeps_the_snapshot(
@@ -76,6 +143,9 @@ def test_a_commit_that_is_not_in_the_log_keeps_the_snapshot(
     before = other.snapshot()
     with store.change() as change:
         change.put_tags(key.key_id, [])
+        change.remove_tags(key.key_id, ["never there"])
+        change.remove_alias(ACCOUNT, "alias/never there")
+        change.remove_grant(grant_of(key.key_id).grant_id)
     assert other.snapshot() is before
 
 
@@ -195,6 +265,8 @@ def test_an_older_copy_put_back_under_a_running_server(
                 change.set_state(key.key_id, state)
         with store.change() as change:
             change.add_alias(alias_of(key, "after the backup"))
+            change.add_grant(grant_of(key.key_id))
+            change.set_policy(key.key_id, policy_of(OTHER_ACCOUNT))
         assert other.snapshot().keys[key.key_id].state is KeyState.DISABLED
         with closing(sqlite3.connect(settings.keys_file(REGION))) as live:
             backup.backup(live)
@@ -204,8 +276,9 @@ def test_an_older_copy_put_back_under_a_running_server(
     snapshot = other.snapshot()
     assert snapshot.keys[key.key_id].state is KeyState.ENABLED
     assert snapshot.aliases == {}
+    assert dict(snapshot.grants.by_id) == {}
     fresh = SqliteKeyStore(settings, REGION).snapshot()
-    assert (snapshot.keys, snapshot.aliases) == (fresh.keys, fresh.aliases)
+    assert replace(snapshot, sequence=0) == replace(fresh, sequence=0)
 
 
 def test_the_directory_prunes_its_log_and_is_read_whole(
@@ -215,9 +288,11 @@ def test_the_directory_prunes_its_log_and_is_read_whole(
     writer, reader = SqliteDirectory(settings), SqliteDirectory(settings)
     writer.add_account(ACCOUNT, NOW)
     reader.snapshot()
-    for number in range(6):
-        writer.add_access_key(access_key(number, principal=f"arn:aws:iam::{ACCOUNT}:user/{number}"))
-    assert len(reader.snapshot().access_keys) == 6
+    for number in range(3):
+        one = user(f"user-{number}")
+        writer.add_identity(one, {}, None)
+        writer.add_access_key(access_key(number, principal=one.unique_id))
+    assert len(reader.snapshot().access_keys) == len(reader.snapshot().identities) == 3
     with closing(sqlite3.connect(settings.directory_file)) as raw:
         assert raw.execute("SELECT count(*) FROM change_log").fetchone() == (2,)
 

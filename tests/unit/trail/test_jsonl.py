@@ -97,6 +97,15 @@ def test_one_line_a_record_in_a_private_file(trail: JsonlTrail) -> None:
     trail.close()
 
 
+def test_a_character_that_has_no_utf_8_costs_no_record(trail: JsonlTrail) -> None:
+    trail.require_writable()
+    trail.write({"n": 1, "text": "half of a character: \ud800"})
+    trail.write({"n": 2})
+    assert numbers(trail) == [1, 2]
+    assert "\\ud800" in trail.path.read_text(encoding="utf-8")
+    trail.close()
+
+
 def test_two_writers_never_share_a_file(tmp_path: Path, clock: FrozenClock) -> None:
     JsonlTrail(tmp_path, clock).close()
     with pytest.raises(FileExistsError):
