@@ -12,6 +12,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from bench.decisions import AIM_DECISION
 from bench.rounds import Findings
 from bench.samples import Series
 from bench.signed import DESCRIBE_KEY, GENERATE_DATA_KEY
@@ -33,9 +34,20 @@ def show(findings: Findings) -> None:
     console.print(table)
     console.print("ratio: rate beside the token's own C_Encrypt rate just before and after (b/a).")
     console.print("CPU ratio: the token's CPU time for one C_Encrypt beside the worker's for one call.")
+    console.print(_decision_table(findings))
     console.print(f"peak memory of the worker: {findings.peak_memory_bytes / 2**20:.0f} MiB")
     for line in aims(findings):
         console.print(line)
+
+
+def _decision_table(findings: Findings) -> Table:
+    table = Table(title="decisions in process; ratio: beside the default policy's in the same round")
+    table.add_column("key")
+    table.add_column("us", justify="right")
+    table.add_column("ratio", justify="right")
+    for case in findings.decisions:
+        table.add_row(case.name, f"{case.us:.1f}", f"{case.ratio:.2f}")
+    return table
 
 
 def _cells(series: Series) -> list[str]:
@@ -64,6 +76,7 @@ def aims(findings: Findings) -> list[str]:
     describe = {s.connections: s for s in findings.series if s.name == DESCRIBE_KEY.name}
     best = max(data_key, key=lambda s: s.ratio)
     beside = {s.connections: _rate_beside(describe[s.connections], s) for s in data_key}
+    costliest = max(findings.decisions, key=lambda case: case.ratio)
     connections = max(beside, key=lambda count: beside[count])
     return [
         _aim(
@@ -76,6 +89,11 @@ def aims(findings: Findings) -> list[str]:
             beside[connections],
             AIM_DESCRIBE_KEY,
         ),
+        _aim_at_most(
+            f"costliest decision beside the default policy's ({costliest.name})",
+            costliest.ratio,
+            AIM_DECISION,
+        ),
     ]
 
 
@@ -85,6 +103,10 @@ def _rate_beside(series: Series, other: Series) -> float:
 
 def _aim(what: str, value: float, aim: float) -> str:
     return f"aim {'met    ' if value >= aim else 'NOT MET'}: {what}: {value:.3f}, at least {aim}"
+
+
+def _aim_at_most(what: str, value: float, aim: float) -> str:
+    return f"aim {'met    ' if value <= aim else 'NOT MET'}: {what}: {value:.3f}, at most {aim}"
 
 
 def write(findings: Findings, path: Path) -> None:
@@ -99,6 +121,7 @@ def write(findings: Findings, path: Path) -> None:
         },
         "peak_memory_bytes": findings.peak_memory_bytes,
         "aims": aims(findings),
+        "decisions": [asdict(case) for case in findings.decisions],
         "series": [
             {
                 "name": series.name,

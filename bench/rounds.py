@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import load, token
+from bench import decisions, load, token
+from bench.decisions import Decisions
 from bench.load import LoadError, Target
 from bench.processor import peak_memory_bytes, pinned_to, two_cores, worker_of
 from bench.samples import Paired, Sample, Series, mean_of
@@ -31,6 +32,7 @@ class Findings:
 
     series: Sequence[Series]
     peak_memory_bytes: int
+    decisions: Sequence[Decisions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ def run(rounds: int, seconds: float, report_progress: Callable[[str], None]) -> 
             for name, connections, paired in _round(bench, seconds):
                 collected[name, connections].append(paired)
         memory = peak_memory_bytes(bench.target.worker_pid)
-    return Findings([Series(name, count, pairs) for (name, count), pairs in collected.items()], memory)
+    series = [Series(name, count, pairs) for (name, count), pairs in collected.items()]
+    measured, _ = two_cores()
+    with pinned_to(measured):
+        return Findings(series, memory, decisions.measure())
 
 
 @contextmanager

@@ -45,7 +45,7 @@ STAGES: Final = (
     "hsmkms.frontends.aws.entrance:read_claim",
     "hsmkms.frontends.aws.entrance:require_scope",
     "hsmkms.frontends.aws.entrance:require_fresh",
-    "hsmkms.service.identities:Identities.signing_key",
+    "hsmkms.service.logins:Logins.signing_key",
     "hsmkms.frontends.aws.entrance:require_signature",
     "hsmkms.frontends.aws.door:read_request",
     "hsmkms.frontends.aws.door:recorded_parameters",
@@ -56,10 +56,11 @@ STAGES: Final = (
     "hsmkms.service.crypto:CryptoVerbs.encrypt",
     "hsmkms.service.crypto:CryptoVerbs.decrypt",
     "hsmkms.service.region:RegionRoom.resolve",
+    "hsmkms.service.region:decide_about_key",
     "hsmkms.store.snapshots:Snapshots.current",
     "hsmkms.service.budget:InvocationBudget.take",
     "hsmkms.service.crypto:blob_aad",
-    "hsmkms.hsm.token:TokenHsm._run",
+    "hsmkms.hsm.calls:TokenCalls.run",
     "hsmkms.hsm.sessions:SessionPool.borrow",
     "hsmkms.hsm.sessions:SessionPool.take_back",
     "hsmkms.hsm.token:TokenHsm._admitted",
@@ -88,6 +89,7 @@ class Signed:
         return {
             "type": "http",
             "method": "POST",
+            "scheme": "http",
             "raw_path": b"/",
             "query_string": b"",
             "headers": self.headers,
@@ -131,7 +133,7 @@ def _profile(data: Path, signed: dict[str, list[Signed]], requests: int) -> None
     for hsm in service.tokens.hsms.values():
         hsm.connect()
         hsm.require_ready()
-    service.tokens.identities.unlock()
+    service.tokens.secrets.unlock()
     worker = _Worker(service, Application(service.aws, service.health, settings.server, _NoLife()))
     asyncio.run(_show(worker, signed, requests))
     service.close()
