@@ -19,7 +19,8 @@ from hsmkms.server.intake import IS_WHOLE, Scope
 HEAD_BYTES: Final = 32 * 1024
 _READ_BYTES: Final = 256 * 1024  # what uvloop reads at once at most
 _GOODBYE_SECONDS: Final = 1.0
-_UNREAD_BYTES: Final = 4 * 1024 * 1024  # of a refused body, taken and thrown away until the peer looks up
+_UNREAD_BYTES: Final = 1024 * 1024  # of a refused body, taken and thrown away until the peer looks up
+_UNREAD_PAUSE_SECONDS: Final = 0.005  # between pieces of it, so that it costs the others nothing
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 1\r\nconnection: close\r\n\r\n"
 )
@@ -133,6 +134,9 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if not self._listens:
             if self._message_bytes > _UNREAD_BYTES:
                 self.abort()
+            elif self.transport.is_closing():
+                self.flow.pause_reading()
+                self.loop.call_later(_UNREAD_PAUSE_SECONDS, self._take_more)
             return
         super().data_received(data)
         # Nearly every request comes in one piece, and needs no clock.
@@ -239,6 +243,11 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._guard.begins_waiting(self)
         self.flow.resume_reading()
         return False
+
+    def _take_more(self) -> None:
+        """Throw away another piece of what the peer is still sending, if it is still there."""
+        if self in self.connections:
+            self.flow.resume_reading()
 
     def _start_answer_timer(self) -> None:
         if self._answer_timer is None:
