@@ -194,7 +194,7 @@ class FakeKeyChanges:
     def _update(self, key_id: KeyId, **changed: object) -> None:
         key = self._rows.keys.get(key_id)
         if key is not None:
-            self._rows.keys[key_id] = replace(key, **changed)  # type: ignore[arg-type]
+            self._rows.keys[key_id] = replace(key, **changed)  # type: ignore[arg-type]  # fields by name
 
     def _require_key(self, key_id: KeyId) -> None:
         if key_id not in self._rows.keys:

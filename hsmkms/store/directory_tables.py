@@ -6,7 +6,6 @@ Nothing here is SQLite's alone.
 from __future__ import annotations
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     ForeignKey,
     Index,
@@ -19,11 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-# Moments are ISO 8601 text in UTC: they sort as time does, and no database turns them into local time.
-_MOMENT = String(32)
-
-# An autoincrement that SQLite and PostgreSQL both have.
-_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+from hsmkms.store.columns import MOMENT, SEQUENCE
 
 directory_metadata = MetaData()
 
@@ -31,7 +26,7 @@ accounts = Table(
     "accounts",
     directory_metadata,
     Column("account", String(12), primary_key=True),
-    Column("created_at", _MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
 )
 
 # Users and roles. Names differ by more than case, so the folded name is what is unique. ``trust_ids`` is a
@@ -45,7 +40,7 @@ identities = Table(
     Column("name", String(64), nullable=False),
     Column("folded_name", String(64), nullable=False),
     Column("status", String(16), nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
     Column("max_session_seconds", Integer),
     Column("trust_text", Text),
     Column("trust_ids", Text),
@@ -77,7 +72,7 @@ managed_policies = Table(
     Column("name", String(128), nullable=False),
     Column("folded_name", String(128), nullable=False),
     Column("text", Text, nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
     UniqueConstraint("account", "folded_name"),
 )
 
@@ -95,7 +90,7 @@ services = Table(
     Column("name", String(255), primary_key=True),
     Column("alias", String(64), nullable=False, unique=True),
     Column("status", String(16), nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
 )
 
 # ``principal_id`` is the account id of a root, the unique id of a user or the name of a service, which has no
@@ -108,7 +103,7 @@ access_keys = Table(
     Column("principal_id", String(255), nullable=False),
     Column("status", String(16), nullable=False),
     Column("sealed_secret", LargeBinary, nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
     Index("access_keys_by_principal", "principal_id"),
 )
 
@@ -124,7 +119,7 @@ sealed_directory_keys = Table(
 directory_changes = Table(
     "change_log",
     directory_metadata,
-    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
     Column("access_key_id", String(128)),
     Column("mark", LargeBinary(8)),
     sqlite_autoincrement=True,

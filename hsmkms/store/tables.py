@@ -10,7 +10,6 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -18,11 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-# Moments are ISO 8601 text in UTC: they sort as time does, and no database turns them into local time.
-_MOMENT = String(32)
-
-# An autoincrement that SQLite and PostgreSQL both have.
-_SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+from hsmkms.store.columns import MOMENT, SEQUENCE
 
 keys_metadata = MetaData()
 
@@ -36,7 +31,7 @@ keys = Table(
     Column("key_spec", String(32), nullable=False),
     Column("key_usage", String(32), nullable=False),
     Column("origin", String(32), nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
     Column("current_material_id", LargeBinary(16)),
     Column("policy", Text, nullable=False),
     # Whom the ARNs of the policy meant when it was put: JSON, unique ids by ARN.
@@ -53,7 +48,7 @@ key_versions = Table(
     Column("key_id", ForeignKey("keys.key_id", ondelete="CASCADE"), nullable=False),
     Column("state", String(16), nullable=False),
     Column("check_value", LargeBinary, nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
     Index("key_versions_by_key", "key_id"),
 )
 
@@ -63,8 +58,8 @@ aliases = Table(
     Column("account", String(12), primary_key=True),
     Column("name", String(256), primary_key=True),
     Column("key_id", ForeignKey("keys.key_id", ondelete="CASCADE"), nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
-    Column("updated_at", _MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
+    Column("updated_at", MOMENT, nullable=False),
     Index("aliases_by_key", "key_id"),
 )
 
@@ -93,7 +88,7 @@ grants = Table(
     Column("source_arn", String(2048)),
     Column("issuing_account", String(12), nullable=False),
     Column("token_key", LargeBinary(16), nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
+    Column("created_at", MOMENT, nullable=False),
     Index("grants_by_key", "key_id", "grant_id"),
     Index("grants_by_grantee", "key_id", "grantee_id", "grant_id"),
     Index("grants_by_retiring", "retiring_id", "grant_id"),
@@ -106,7 +101,7 @@ wrappings = Table(
     "wrappings",
     keys_metadata,
     Column("wrapping_id", LargeBinary(16), primary_key=True),
-    Column("first_used_at", _MOMENT, nullable=False),
+    Column("first_used_at", MOMENT, nullable=False),
 )
 
 # What a snapshot has to read again: a key by its id, an alias by account and name, or a grant by its id. The
@@ -114,7 +109,7 @@ wrappings = Table(
 key_changes = Table(
     "change_log",
     keys_metadata,
-    Column("sequence", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("sequence", SEQUENCE, primary_key=True, autoincrement=True),
     Column("key_id", String(36)),
     Column("alias_account", String(12)),
     Column("alias_name", String(256)),

@@ -154,7 +154,7 @@ def test_wraps_under_the_named_object_alone(hsm: Hsm) -> None:
         pytest.param(lambda raw: raw + b"\0", id="too long"),
     ],
 )
-def test_refuses_what_it_did_not_wrap(hsm: Hsm, damage) -> None:  # type: ignore[no-untyped-def]
+def test_refuses_what_it_did_not_wrap(hsm: Hsm, damage) -> None:  # type: ignore[no-untyped-def]  # a column of functions
     wrapped = hsm.wrap_new_data_key(wrapping(hsm), 32)
     assert parse_wrapped_key(wrapped).length == 32
     with pytest.raises(CiphertextError):

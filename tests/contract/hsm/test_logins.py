@@ -354,7 +354,7 @@ def test_a_request_that_meets_the_end_of_a_login_goes_on_with_the_next(faulty: B
     old = connection.link
     asked = threading.Event()
 
-    class Meanwhile(type(old.pool)):  # type: ignore[misc]
+    class Meanwhile(type(old.pool)):  # type: ignore[misc]  # a class known at run time
         """Another login is made between looking for the link and borrowing from it."""
 
         def borrow(self) -> object:

@@ -280,10 +280,10 @@ def in_a_child(act: object) -> int:
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     try:
-        act()  # type: ignore[operator]
+        act()  # type: ignore[operator]  # any callable
     except ForkedError:
         os._exit(0)
-    except BaseException:  # noqa: BLE001
+    except BaseException:  # noqa: BLE001 - the child must end here, whatever it is
         os._exit(2)
     os._exit(1)
 

@@ -296,7 +296,11 @@ def test_answers(
     body = perform(kms, call, name, request_members)
     assert kms.asked == asked
     assert (json.loads(body) if body else None) == answer
-    operation_model = service_model.operation_model(name)
+    assert_fits(service_model.operation_model(name), request_members, body)
+
+
+def assert_fits(operation_model: OperationModel, request_members: dict[str, Any], body: bytes) -> None:
+    """Request and answer are what AWS's own description of the operation has."""
     assert_answer_fits(operation_model, body)
     assert_request_fits(operation_model, request_members)
 

@@ -19,8 +19,7 @@ from hsmkms.service.results import CreatedGrant, Page, ShownGrant
 from tests.frontends.aws.conftest import ACCOUNT, ARN, BORN, KEY_ID
 from tests.frontends.aws.test_operations import (
     PERMISSION_OPERATIONS,
-    assert_answer_fits,
-    assert_request_fits,
+    assert_fits,
     perform,
 )
 
@@ -236,9 +235,7 @@ def test_answers(
     body = perform(permissions, call, name, request_members)
     assert permissions.asked == asked
     assert (json.loads(body) if body else None) == answer
-    operation_model = service_model.operation_model(name)
-    assert_answer_fits(operation_model, body)
-    assert_request_fits(operation_model, request_members)
+    assert_fits(service_model.operation_model(name), request_members, body)
 
 
 @pytest.mark.parametrize(

@@ -192,3 +192,21 @@ def test_another_account_reads_no_policy_even_where_the_policy_says_so(
     assert region.kms.describe_key(call("DescribeKey", stranger), arn) == key
     with pytest.raises(AccessDeniedError):
         region.kms.get_key_policy(call("GetKeyPolicy", stranger), arn, "default")
+
+
+def test_a_right_that_is_taken_away_meanwhile_is_not_given_back(
+    region: RegionUnderTest, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = region.people.user("ann")
+    put(region, key, document(allow([ROOT, ann.principal.arn])))
+    require_no_lockout = type(region.kms).require_no_lockout
+
+    def meanwhile(kms: Any, *arguments: Any) -> None:
+        monkeypatch.undo()
+        put(region, key, default_key_policy(ACCOUNT))
+        require_no_lockout(kms, *arguments)
+
+    monkeypatch.setattr(type(region.kms), "require_no_lockout", meanwhile)
+    with pytest.raises(AccessDeniedError):
+        put(region, key, document(allow([ROOT, ann.principal.arn])), by=ann)
+    assert region.kms.get_key_policy(call(), key.key_id, "default") == default_key_policy(ACCOUNT)

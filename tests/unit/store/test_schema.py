@@ -75,7 +75,7 @@ def test_the_migrations_lead_to_the_tables_that_the_code_uses(settings: StoreSet
 
 @pytest.mark.parametrize("metadata", METADATA.values(), ids=METADATA)
 def test_the_tables_are_not_sqlites_alone(metadata: MetaData) -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no types there
     for table in metadata.sorted_tables:
         assert str(CreateTable(table).compile(dialect=dialect))
         for index in table.indexes:
@@ -174,7 +174,7 @@ def test_refuses_a_store_that_is_newer_than_the_program(
     set_version(path, f"{kind}_9999")
     before = dump(path)
     with pytest.raises(StoreVersionError) as refused:
-        act(settings, [REGION])  # type: ignore[operator]
+        act(settings, [REGION])  # type: ignore[operator]  # any callable of the table
     assert f"{kind}_9999" in str(refused.value)
     assert wanted in str(refused.value)
     assert dump(path) == before

@@ -172,7 +172,7 @@ def test_a_commit_between_the_version_and_the_log_is_not_lost(
 
     def read_then_commit(connection: Connection, log: object) -> change_log.Position:
         nonlocal interfering
-        position = newest(connection, log)  # type: ignore[arg-type]
+        position = newest(connection, log)  # type: ignore[arg-type]  # the table, passed on
         if interfering:
             interfering = False
             with store.change() as change:
