@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from hsmkms.frontends.aws.settings import AwsSettings
 from hsmkms.hsm import Pin, TokenSettings
 from hsmkms.model.names import REGION_PATTERN, Region
+from hsmkms.service.lifecycle import LifecycleSettings
 from hsmkms.store import StoreSettings
 from hsmkms.trail.settings import TrailSettings
 
@@ -130,6 +131,7 @@ class Settings(BaseModel):
 
     Attributes:
         data: the directory that holds stores, trail and run-time files; its owner runs the service.
+        lifecycle: rules for the life of keys.
         regions: each region's token, by the region's name.
     """
 
@@ -138,6 +140,7 @@ class Settings(BaseModel):
     data: Path
     server: ServerSettings = ServerSettings()
     aws: AwsSettings = AwsSettings()
+    lifecycle: LifecycleSettings = LifecycleSettings()
     regions: Annotated[Mapping[Region, RegionSettings], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -159,6 +159,38 @@ class LimitExceededError(KmsError):
     """A quota of the service or the room of the token is used up."""
 
 
+class EncryptionLimitError(LimitExceededError):
+    """This version has encrypted as often as it safely may; what it sealed can still be opened."""
+
+    def __init__(self, key_arn: str = "This key version") -> None:
+        super().__init__(
+            f"{key_arn} has encrypted as often as is safe with AES-GCM. It still decrypts; rotate the key to "
+            "encrypt again."
+        )
+
+
+class ConflictError(KmsError):
+    """Something else is being done with the key that this would get in the way of."""
+
+
+class InvalidImportTokenError(KmsError):
+    """The import token is not one of ours, or was given out for another key."""
+
+    def __init__(self) -> None:
+        super().__init__("The import token is invalid, or belongs to another key.")
+
+
+class ExpiredImportTokenError(KmsError):
+    """The import token is one of ours, and its time is over."""
+
+    def __init__(self) -> None:
+        super().__init__("The import token has expired. Get a new one with GetParametersForImport.")
+
+
+class IncorrectKeyMaterialError(KmsError):
+    """The key material is not the one that it has to be, or one that it must not be."""
+
+
 class KeyDisabledError(KmsError):
     """The key exists and is disabled."""
 

@@ -6,24 +6,57 @@ It also fails on demand: ``state`` is what ``readiness`` says, and anything but 
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+from cryptography.hazmat.primitives.keywrap import (
+    InvalidUnwrap,
+    aes_key_unwrap,
+    aes_key_unwrap_with_padding,
+    aes_key_wrap,
+)
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+)
 
-from hsmkms.errors import CiphertextError, KeyUnavailableError, LimitExceededError, ServiceFaultError
+from hsmkms.errors import (
+    CiphertextError,
+    KeyUnavailableError,
+    LimitExceededError,
+    ServiceFaultError,
+    UnsupportedOperationError,
+)
 from hsmkms.formats.aad import Domain, check_value_aad, internal_aad
 from hsmkms.formats.blob import TAG_LENGTH, Sealed
 from hsmkms.formats.sealed import SealedFormError, parse_sealed, serialize_sealed
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS, WrappedKey, parse_wrapped_key, serialize_wrapped_key
+from hsmkms.model.imports import ImportPair, WrappingAlgorithm, WrappingKeySpec
 from hsmkms.model.keys import KeyVersion
 from hsmkms.model.names import KeyId, MaterialId
-from hsmkms.ports.hsm import CallStyle, Hsm, Readiness, ReadinessState, TokenMaterial
+from hsmkms.ports.hsm import (
+    CallStyle,
+    EpochMark,
+    Hsm,
+    NewImportPair,
+    Readiness,
+    ReadinessState,
+    TokenMaterial,
+)
 
 _CHECK = b"hsmkms check value v1"
+_PAIR_LABEL = b"hsmkms import private key v1\0"
 _UNAVAILABLE = "The key is not available."
 
 
@@ -34,8 +67,20 @@ class _Object:
     admitted: bool = False
 
 
+_PAIRS_APART = 2
+
+
+@functools.cache
+def _rsa_key(modulus_bits: int, _which: int) -> rsa.RSAPrivateKey:
+    """Few of them: tests that make many pairs would wait for their primes."""
+    return rsa.generate_private_key(65537, modulus_bits)
+
+
 class FakeHsm:
-    """``Hsm`` without a token; thread-safe by the atomicity of single dictionary operations."""
+    """``Hsm`` without a token; thread-safe by the atomicity of single dictionary operations.
+
+    Two pairs that were made one after the other differ; a third may be the first one again.
+    """
 
     def __init__(
         self,
@@ -44,6 +89,9 @@ class FakeHsm:
         iv_length: int = 12,
         wraps_data_keys: bool = True,
         capacity: int = 10_000,
+        unwraps: Collection[WrappingAlgorithm] = (WrappingAlgorithm.RSAES_OAEP_SHA_1,),
+        software_unwraps: bool = True,
+        keeps_epoch: bool = True,
     ) -> None:
         self.call_style = call_style
         self.iv_length = iv_length
@@ -54,6 +102,13 @@ class FakeHsm:
         self._identity = os.urandom(32)
         self.wrapping_id = os.urandom(16) if wraps_data_keys else None
         self._wrapping = os.urandom(32)
+        self.software_unwraps = software_unwraps
+        self.keeps_epoch = keeps_epoch
+        self.pairs: dict[bytes, rsa.RSAPrivateKey] = {}
+        self._unwraps = frozenset(unwraps)
+        self._pairs_made = itertools.count()
+        self._epoch: EpochMark | None = None
+        self._epoch_lock = threading.Lock()
 
     def readiness(self) -> Readiness:
         return self.state
@@ -71,17 +126,115 @@ class FakeHsm:
 
     def create_material(self, key_id: KeyId, material_id: MaterialId) -> bytes:
         self._require_ready()
-        if len(self.objects) >= self.capacity:
-            raise LimitExceededError("The token of this region is full.")
+        self._require_room()
         if material_id in self.objects:
             raise ServiceFaultError("The token could not do its work.")
         made = self.objects[material_id] = _Object(key_id, os.urandom(32))
+        return self._check_value(made.secret, key_id, material_id)
+
+    def _require_room(self) -> None:
+        if len(self.objects) + len(self.pairs) >= self.capacity:
+            raise LimitExceededError("The token of this region is full.")
+
+    def _check_value(self, secret: bytes, key_id: KeyId, material_id: MaterialId) -> bytes:
         aad = check_value_aad(key_id, material_id, self.iv_length)
-        return serialize_sealed(self._sealed(made.secret, aad, _CHECK))
+        return serialize_sealed(self._sealed(secret, aad, _CHECK))
 
     def destroy_material(self, material_id: MaterialId) -> None:
         self._require_ready()
         self.objects.pop(material_id, None)
+
+    def unwraps(self, algorithm: WrappingAlgorithm) -> bool:
+        return algorithm in self._unwraps
+
+    def create_import_pair(
+        self, pair_id: bytes, algorithm: WrappingAlgorithm, key_spec: WrappingKeySpec
+    ) -> NewImportPair:
+        self._require_ready()
+        inside = self.unwraps(algorithm)
+        if not inside and not self.software_unwraps:
+            raise UnsupportedOperationError(f"The token of this region does not unwrap {algorithm}.")
+        made = _rsa_key(key_spec.modulus_bits, next(self._pairs_made) % _PAIRS_APART)
+        public_key = made.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        if inside:
+            self._require_room()
+            self.pairs[pair_id] = made
+            return NewImportPair(public_key, None)
+        private_key = made.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        return NewImportPair(public_key, self.seal_secret(_PAIR_LABEL + pair_id, private_key))
+
+    def destroy_import_pair(self, pair_id: bytes) -> None:
+        self._require_ready()
+        self.pairs.pop(pair_id, None)
+
+    def match_material(
+        self, pair: ImportPair, wrapped_material: bytes, versions: Sequence[KeyVersion]
+    ) -> MaterialId | None:
+        secret = self._unwrapped(pair, wrapped_material)
+        matches = (version.material_id for version in versions if self._is_same(secret, version))
+        return next(matches, None)
+
+    def import_material(
+        self, pair: ImportPair, wrapped_material: bytes, key_id: KeyId, material_id: MaterialId
+    ) -> None:
+        secret = self._unwrapped(pair, wrapped_material)
+        self.objects.pop(material_id, None)
+        self._require_room()
+        self.objects[material_id] = _Object(key_id, secret)
+
+    def make_check_value(self, version: KeyVersion) -> bytes:
+        self._require_ready()
+        held = self.objects.get(version.material_id)
+        if held is None or held.key_id != version.key_id:
+            raise KeyUnavailableError(_UNAVAILABLE)
+        return self._check_value(held.secret, version.key_id, version.material_id)
+
+    def require_same_key(self, version: KeyVersion) -> None:
+        self._secret(version)
+
+    def _unwrapped(self, pair: ImportPair, wrapped_material: bytes) -> bytes:
+        self._require_ready()
+        private_key = self._private_key(pair)
+        digest: hashes.HashAlgorithm = hashes.SHA256()
+        if pair.algorithm.endswith("SHA_1"):
+            digest = hashes.SHA1()
+        oaep = padding.OAEP(padding.MGF1(digest), digest, None)
+        length = private_key.key_size // 8 if pair.algorithm.wraps_twice else len(wrapped_material)
+        try:
+            secret = private_key.decrypt(wrapped_material[:length], oaep)
+            if pair.algorithm.wraps_twice:
+                secret = aes_key_unwrap_with_padding(secret, wrapped_material[length:])
+        except (ValueError, InvalidUnwrap):
+            raise CiphertextError from None
+        if len(secret) != 32:
+            raise CiphertextError
+        return secret
+
+    def _private_key(self, pair: ImportPair) -> rsa.RSAPrivateKey:
+        if pair.sealed_private_key is None:
+            held = self.pairs.get(pair.pair_id)
+            if held is None:
+                raise KeyUnavailableError(_UNAVAILABLE)
+            return held
+        try:
+            opened = self.open_secret(_PAIR_LABEL + pair.pair_id, pair.sealed_private_key)
+        except CiphertextError:
+            raise KeyUnavailableError(_UNAVAILABLE) from None
+        loaded = load_der_private_key(opened, None)
+        assert isinstance(loaded, rsa.RSAPrivateKey)
+        return loaded
+
+    def epoch(self) -> EpochMark | None:
+        self._require_ready()
+        return self._epoch
+
+    def advance_epoch(self, mark: EpochMark) -> EpochMark:
+        self._require_ready()
+        with self._epoch_lock:
+            known = self._epoch
+            if known is None or (known.store_id == mark.store_id and known.number < mark.number):
+                known = self._epoch = mark
+            return known
 
     def list_materials(self) -> Sequence[TokenMaterial]:
         self._require_ready()
@@ -140,14 +293,17 @@ class FakeHsm:
         held = self.objects.get(version.material_id)
         if held is None or held.key_id != version.key_id:
             raise KeyUnavailableError(_UNAVAILABLE)
+        held.admitted = held.admitted or self._is_same(held.secret, version)
         if not held.admitted:
-            aad = check_value_aad(version.key_id, version.material_id, self.iv_length)
-            try:
-                opened = self._opened(held.secret, aad, parse_sealed(version.check_value))
-            except (CiphertextError, SealedFormError):
-                raise KeyUnavailableError(_UNAVAILABLE) from None
-            held.admitted = opened == _CHECK
+            raise KeyUnavailableError(_UNAVAILABLE)
         return held.secret
+
+    def _is_same(self, secret: bytes, version: KeyVersion) -> bool:
+        aad = check_value_aad(version.key_id, version.material_id, self.iv_length)
+        try:
+            return self._opened(secret, aad, parse_sealed(version.check_value)) == _CHECK
+        except (CiphertextError, SealedFormError):
+            return False
 
     def _sealed(self, secret: bytes, aad: bytes, plaintext: bytes) -> Sealed:
         iv = os.urandom(self.iv_length)

@@ -12,11 +12,13 @@ from hsmkms.cli import (
     dev,
     doctor,
     init,
+    keys,
     policies,
     policy_questions,
     roles,
     serve,
     services,
+    tasks,
     users,
 )
 from hsmkms.server.logs import configure_logs
@@ -40,6 +42,8 @@ for name, commands in (
     ("role", roles.app),
     ("policy", policies.app),
     ("service", services.app),
+    ("keys", keys.app),
+    ("tasks", tasks.app),
     ("access-key", access_keys.app),
 ):
     app.add_typer(commands, name=name)

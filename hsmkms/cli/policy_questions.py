@@ -12,7 +12,7 @@ import typer
 
 from hsmkms.cli.explaining import decision_lines, decision_members
 from hsmkms.cli.failures import reported_failures
-from hsmkms.cli.options import AsJson, ConfigFile, migrated_settings
+from hsmkms.cli.options import AsJson, ConfigFile, InRegion, migrated_settings, one_region
 from hsmkms.cli.output import ExitCode, console, fail, print_json, printable
 from hsmkms.cli.simulation import TAKES_CONTEXT, Decision, Question, Simulation
 from hsmkms.cli.texts import pair, read_policy
@@ -67,9 +67,7 @@ def simulate(
     key: Annotated[
         str | None, typer.Option(help="Key id, key ARN, alias name or alias ARN.", metavar="KEY")
     ] = None,
-    region: Annotated[
-        str | None, typer.Option(help="May be left out where there is only one.", metavar="REGION")
-    ] = None,
+    region: InRegion = None,
     alias: Annotated[
         str | None, typer.Option(help="For actions on aliases: which one.", metavar="alias/NAME")
     ] = None,
@@ -106,7 +104,7 @@ def simulate(
     _require_key(question)
     with reported_failures():
         settings = migrated_settings(config)
-        simulation = _simulation(settings, _region(settings, region))
+        simulation = _simulation(settings, one_region(settings, region))
         call, decisions = simulation.decisions(question)
     allowed = all(one.verdict.allowed for one in decisions)
     caller = call.caller.principal
@@ -177,14 +175,6 @@ def _require_key(question: Question) -> None:
     needs_none = action in (*_ABOUT_NO_KEY, Action.LIST_ALIASES, Action.DELETE_ALIAS)
     if question.key_ref is None and not needs_none:
         fail(f"{action} is about a key: name it with --key", ExitCode.USAGE)
-
-
-def _region(settings: Settings, region: str | None) -> Region:
-    if region is None and len(settings.regions) == 1:
-        return next(iter(settings.regions))
-    if region is None or Region(region) not in settings.regions:
-        fail(f"--region has to be one of {', '.join(settings.regions)}", ExitCode.USAGE)
-    return Region(region)
 
 
 def _simulation(settings: Settings, region: Region) -> Simulation:

@@ -1,4 +1,4 @@
-"""``hsmkms service``: add, list, enable, disable, remove, create-key."""
+"""``hsmkms service``: add, list, enable, disable, remove, create-key, and what is done with such keys."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hsmkms.cli import owned_keys
 from hsmkms.cli.failures import reported_failures
 from hsmkms.cli.identities import say_deleted, say_status
 from hsmkms.cli.options import AsJson, ConfigFile, migrated_settings, open_identities
@@ -20,6 +21,8 @@ app = typer.Typer(
     help="Services, which call on behalf of accounts' principals.",
     no_args_is_help=True,
 )
+
+owned_keys.register(app)
 
 ServiceName = Annotated[str, typer.Argument(help="For example storage.internal.", metavar="NAME")]
 

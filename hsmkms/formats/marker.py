@@ -24,6 +24,7 @@ class ListKind(enum.IntEnum):
     POLICIES = 4
     GRANTS = 5
     RETIRABLE_GRANTS = 6
+    ROTATIONS = 7
 
 
 def serialize_marker(kind: ListKind, after: str) -> str:

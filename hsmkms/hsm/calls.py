@@ -7,11 +7,19 @@ from typing import Final, NoReturn, TypeVar, TypeVarTuple, Unpack
 
 import structlog
 
-from hsmkms.errors import KeyUnavailableError, ServiceFaultError, ThrottlingError
+from hsmkms.errors import (
+    CiphertextError,
+    KeyUnavailableError,
+    LimitExceededError,
+    ServiceFaultError,
+    ThrottlingError,
+)
+from hsmkms.formats.blob import Sealed
 from hsmkms.hsm.connection import Connection
 from hsmkms.hsm.handles import UNAVAILABLE, TokenLostError
 from hsmkms.hsm.link import Link
-from hsmkms.hsm.return_codes import CKR_SESSION_COUNT, CkrError, Verdict
+from hsmkms.hsm.return_codes import CKR_DEVICE_MEMORY, CKR_SESSION_COUNT, CkrError, Verdict
+from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed
 from hsmkms.hsm.sessions import PooledSession, PoolRetiredError
 from hsmkms.hsm.vitality import CanaryUnaskedError, TokenSickError
 
@@ -21,6 +29,7 @@ _Ts = TypeVarTuple("_Ts")
 _T = TypeVar("_T")
 
 FAULT: Final = "The token could not do its work."
+FULL: Final = "The token of this region is full."
 
 
 class TokenCalls:
@@ -66,6 +75,42 @@ class TokenCalls:
             else:
                 connection.vitality.note_success()
                 return result
+
+    def make(
+        self,
+        object_id: bytes | None,
+        act: Callable[[PooledSession, Link, Unpack[_Ts]], _T],
+        *args: *_Ts,
+    ) -> _T:
+        """As ``run``, for an act that makes an object.
+
+        Raises:
+            LimitExceededError: the token is full.
+        """
+        try:
+            return self.run(object_id, act, *args)
+        except ThrottlingError as error:
+            if isinstance(error.__cause__, CkrError) and error.__cause__.code == CKR_DEVICE_MEMORY:
+                raise LimitExceededError(FULL) from error
+            raise
+
+    def open_under(
+        self, link: Link, session: PooledSession, number: int, aad: bytes, sealed: Sealed
+    ) -> bytes:
+        """The plaintext of what was sealed under an object.
+
+        Raises:
+            CiphertextError: the tag does not fit, and the token is well.
+        """
+        try:
+            return open_sealed(session, self._connection.profile, number, aad, sealed)
+        except AmbiguousTagError:
+            self.require_well(session, link)
+            raise CiphertextError from None
+
+    def require_well(self, session: PooledSession, link: Link) -> None:
+        """Return when a vague answer of the token's was no sign of trouble; as ``Vitality.require_well``."""
+        self._connection.vitality.require_well(session, link.canary)
 
     def _judge(self, error: CkrError, link: Link, object_id: bytes | None, tried: set[Verdict]) -> None:
         """Return when another try makes sense, once a kind of failure; raise what the caller may see else."""

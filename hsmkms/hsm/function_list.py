@@ -55,6 +55,24 @@ class GcmParams(ctypes.Structure):
     ]
 
 
+class OaepParams(ctypes.Structure):
+    """CK_RSA_PKCS_OAEP_PARAMS."""
+
+    _fields_ = [
+        ("hashAlg", _ULONG),
+        ("mgf", _ULONG),
+        ("source", _ULONG),
+        ("pSourceData", _POINTER),
+        ("ulSourceDataLen", _ULONG),
+    ]
+
+
+class RsaAesKeyWrapParams(ctypes.Structure):
+    """CK_RSA_AES_KEY_WRAP_PARAMS."""
+
+    _fields_ = [("ulAESKeyBits", _ULONG), ("pOAEPParams", ctypes.POINTER(OaepParams))]
+
+
 class Attribute(ctypes.Structure):
     """CK_ATTRIBUTE."""
 
@@ -113,9 +131,11 @@ _PROTOTYPES: Final[Mapping[str, tuple[int, Sequence[Any]]]] = {
     "C_InitToken": (9, [_ULONG, _BYTES, _ULONG, _BYTES]),
     "C_GetSessionInfo": (15, [_ULONG, _POINTER]),
     "C_Login": (18, [_ULONG, _ULONG, _POINTER, _ULONG]),
+    "C_CreateObject": (20, [_ULONG, _POINTER, _ULONG, _POINTER]),
     "C_CopyObject": (21, [_ULONG, _ULONG, _POINTER, _ULONG, _POINTER]),
     "C_DestroyObject": (22, [_ULONG, _ULONG]),
     "C_GetAttributeValue": (24, [_ULONG, _ULONG, _POINTER, _ULONG]),
+    "C_SetAttributeValue": (25, [_ULONG, _ULONG, _POINTER, _ULONG]),
     "C_FindObjectsInit": (26, [_ULONG, _POINTER, _ULONG]),
     "C_FindObjects": (27, [_ULONG, _POINTER, _ULONG, _POINTER]),
     "C_FindObjectsFinal": (28, [_ULONG]),
@@ -124,6 +144,7 @@ _PROTOTYPES: Final[Mapping[str, tuple[int, Sequence[Any]]]] = {
     "C_DecryptInit": (33, [_ULONG, _POINTER, _ULONG]),
     "C_Decrypt": (34, [_ULONG, _BYTES, _ULONG, _POINTER, _POINTER]),
     "C_GenerateKey": (58, [_ULONG, _POINTER, _POINTER, _ULONG, _POINTER]),
+    "C_GenerateKeyPair": (59, [_ULONG, _POINTER, _POINTER, _ULONG, _POINTER, _ULONG, _POINTER, _POINTER]),
     "C_WrapKey": (60, [_ULONG, _POINTER, _ULONG, _ULONG, _POINTER, _POINTER]),
     "C_UnwrapKey": (61, [_ULONG, _POINTER, _ULONG, _BYTES, _ULONG, _POINTER, _ULONG, _POINTER]),
     "C_GenerateRandom": (64, [_ULONG, _POINTER, _ULONG]),
@@ -139,9 +160,11 @@ class FunctionList:
     C_InitToken: CFunction
     C_GetSessionInfo: CFunction
     C_Login: CFunction
+    C_CreateObject: CFunction
     C_CopyObject: CFunction
     C_DestroyObject: CFunction
     C_GetAttributeValue: CFunction
+    C_SetAttributeValue: CFunction
     C_FindObjectsInit: CFunction
     C_FindObjects: CFunction
     C_FindObjectsFinal: CFunction
@@ -150,6 +173,7 @@ class FunctionList:
     C_DecryptInit: CFunction
     C_Decrypt: CFunction
     C_GenerateKey: CFunction
+    C_GenerateKeyPair: CFunction
     C_WrapKey: CFunction
     C_UnwrapKey: CFunction
     C_GenerateRandom: CFunction

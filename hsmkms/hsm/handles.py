@@ -18,6 +18,7 @@ from hsmkms.hsm.cryptoki import CryptoSession
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CkrError, Verdict
 from hsmkms.hsm.usages import ObjectName, Purpose, faults, parse_label, read_back_attributes
+from hsmkms.model.keys import KeyOrigin
 from hsmkms.model.names import KeyId
 from hsmkms.ports.clock import Clock
 
@@ -67,18 +68,25 @@ def scan_objects(session: CryptoSession, generation: int) -> Scan:
     return Scan(list(_ours(session, generation, numbers)))
 
 
-def find_by_id(session: CryptoSession, generation: int, object_id: bytes) -> list[Handle]:
+def find_by_id(
+    session: CryptoSession,
+    generation: int,
+    object_id: bytes,
+    object_class: ObjectClass = ObjectClass.SECRET_KEY,
+) -> list[Handle]:
     """The objects of ours under a CKA_ID: none, one, or (never arbitrary) all of several."""
     numbers = session.find_objects(
-        {Attribute.CLASS: int(ObjectClass.SECRET_KEY), Attribute.TOKEN: True, Attribute.ID: object_id}
+        {Attribute.CLASS: int(object_class), Attribute.TOKEN: True, Attribute.ID: object_id}
     )
     return list(_ours(session, generation, numbers))
 
 
-def faults_of(session: CryptoSession, handle: Handle, profile: Profile) -> list[str]:
+def faults_of(
+    session: CryptoSession, handle: Handle, profile: Profile, origin: KeyOrigin = KeyOrigin.AWS_KMS
+) -> list[str]:
     """Read an object's attributes back; those that are not as they must be."""
     read = session.attributes(handle.number, read_back_attributes(profile))
-    return faults(handle.object_name, handle.object_id, read, profile)
+    return faults(handle.object_name, handle.object_id, read, profile, origin)
 
 
 def _ours(session: CryptoSession, generation: int, numbers: Sequence[int]) -> Iterator[Handle]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CKR_OK, CkrError, ckr_error
 from hsmkms.hsm.sessions import control_session
 from hsmkms.hsm.usages import Purpose, faults, read_back_attributes
+from hsmkms.model.keys import KeyOrigin
 from hsmkms.model.names import MaterialId
 
 _SHOWN: Final[Mapping[str, Attribute]] = {
@@ -127,10 +128,13 @@ def _mechanisms(token: Token) -> dict[str, Sequence[str]]:
     return facts
 
 
-def take_inventory(link: Link, profile: Profile, material_ids: Iterable[MaterialId]) -> Inventory:
-    """Compare the token's version objects with the rows' material ids, and read their attributes.
+def take_inventory(link: Link, profile: Profile, origins: Mapping[MaterialId, KeyOrigin]) -> Inventory:
+    """Compare the token's version objects with the rows, and read their attributes.
 
     Costs a search over the whole token and one call an object, on the anchor session: not beside requests.
+
+    Args:
+        origins: of the rows' versions: what an object's attributes must say depends on where it comes from.
 
     Raises:
         CkrError: the token failed.
@@ -140,22 +144,27 @@ def take_inventory(link: Link, profile: Profile, material_ids: Iterable[Material
     counted: dict[bytes, int] = {}
     for handle in handles:
         counted[handle.object_id] = counted.get(handle.object_id, 0) + 1
-    wanted = set(material_ids)
     return Inventory(
-        objects=[_object_facts(session, handle, profile) for handle in handles],
-        missing=sorted(wanted - counted.keys()),
-        unknown=sorted(MaterialId(found) for found in counted.keys() - wanted),
+        objects=[_object_facts(session, handle, profile, origins) for handle in handles],
+        missing=sorted(origins.keys() - counted.keys()),
+        unknown=sorted(MaterialId(found) for found in counted.keys() - origins.keys()),
         duplicate=sorted(MaterialId(found) for found, count in counted.items() if count > 1),
     )
 
 
-def _object_facts(session: CryptoSession, handle: Handle, profile: Profile) -> ObjectFacts:
+def _object_facts(
+    session: CryptoSession, handle: Handle, profile: Profile, origins: Mapping[MaterialId, KeyOrigin]
+) -> ObjectFacts:
     read = session.attributes(handle.number, read_back_attributes(profile))
+    material_id = MaterialId(handle.object_id)
+    # Nobody knows where an object without a row comes from: what would be a fault either way is one.
+    possible = [origins[material_id]] if material_id in origins else list(KeyOrigin)
+    found = [faults(handle.object_name, material_id, read, profile, origin) for origin in possible]
     return ObjectFacts(
-        MaterialId(handle.object_id),
+        material_id,
         handle.object_name.name,
         {name: _flag(read[kind]) for name, kind in _SHOWN.items()},
-        faults(handle.object_name, handle.object_id, read, profile),
+        min(found, key=len),
     )
 
 

@@ -37,7 +37,7 @@ class Pin:
         raise TypeError("a PIN is not pickled")
 
     def reveal(self) -> bytes:
-        """The PIN's bytes, for C_Login and C_InitPIN alone."""
+        """The PIN's bytes, for C_Login and C_InitPIN, and for a process of ours that logs in itself."""
         return self._value
 
 

@@ -12,13 +12,14 @@ from hsmkms.errors import CiphertextError, KeyUnavailableError, ServiceFaultErro
 from hsmkms.formats.aad import check_value_aad
 from hsmkms.formats.blob import Sealed
 from hsmkms.formats.sealed import SealedFormError, parse_sealed, serialize_sealed
-from hsmkms.hsm.handles import UNAVAILABLE, Handle, faults_of, find_by_id
+from hsmkms.hsm.cryptoki import CryptoSession
+from hsmkms.hsm.handles import UNAVAILABLE, Handle, faults_of
 from hsmkms.hsm.profiles import Profile
 from hsmkms.hsm.return_codes import CkrError
 from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed, seal
 from hsmkms.hsm.sessions import PooledSession
 from hsmkms.hsm.usages import ObjectName, Purpose, generation_template
-from hsmkms.model.keys import KeyVersion
+from hsmkms.model.keys import KeyOrigin, KeyVersion
 from hsmkms.model.names import KeyId, MaterialId
 
 _log = structlog.get_logger(__name__)
@@ -35,7 +36,8 @@ def make_material(
 ) -> tuple[Handle, bytes]:
     """Make a version's object, read its attributes back, seal its check value and open it again.
 
-    An object that was made is destroyed when it raises, if the session still can; ``destroy_all`` makes sure.
+    An object that was made is destroyed when it raises, if the session still can;
+    ``destruction.nothing_left`` makes sure.
 
     Returns:
         The handle, admitted, and the check value.
@@ -49,8 +51,8 @@ def make_material(
     number = session.generate_key(generation_template(object_name, material_id, profile))
     handle = Handle(session.generation, number, object_name, material_id)
     try:
-        _require_well_made(session, profile, handle)
-        check_value = _new_check_value(session, profile, handle, key_id)
+        require_well_made(session, profile, handle, KeyOrigin.AWS_KMS)
+        check_value = new_check_value(session, profile, handle, key_id)
     except BaseException:
         with contextlib.suppress(CkrError):
             session.destroy_object(number)
@@ -59,7 +61,13 @@ def make_material(
     return handle, check_value
 
 
-def _new_check_value(session: PooledSession, profile: Profile, handle: Handle, key_id: KeyId) -> bytes:
+def new_check_value(session: PooledSession, profile: Profile, handle: Handle, key_id: KeyId) -> bytes:
+    """Seal a version's check value and open it again.
+
+    Raises:
+        ServiceFaultError: the object does not open what it sealed.
+        CkrError: the token failed.
+    """
     aad = check_value_aad(key_id, MaterialId(handle.object_id), profile.iv_length)
     sealed = seal(session, profile, handle.number, aad, CHECK_CONSTANT)
     try:
@@ -72,16 +80,6 @@ def _new_check_value(session: PooledSession, profile: Profile, handle: Handle, k
     return serialize_sealed(sealed)
 
 
-def destroy_all(session: PooledSession, material_id: MaterialId) -> None:
-    """Destroy every object of ours under a CKA_ID; nothing there is no error.
-
-    Raises:
-        CkrError: the token failed.
-    """
-    for handle in find_by_id(session, session.generation, material_id):
-        session.destroy_object(handle.number)
-
-
 def admit(
     session: PooledSession, profile: Profile, handle: Handle, version: KeyVersion, opener: Opener
 ) -> None:
@@ -91,24 +89,42 @@ def admit(
         KeyUnavailableError: it is another key, or not protected.
         CkrError: the token failed.
     """
-    if handle.object_name != ObjectName(Purpose.CMK, version.key_id):
-        _refuse(handle, "its label names something else")
-    _require_well_made(session, profile, handle)
-    try:
-        sealed = parse_sealed(version.check_value)
-        aad = check_value_aad(version.key_id, version.material_id, len(sealed.iv))
-        opened = opener(session, handle.number, aad, sealed)
-    except (CiphertextError, SealedFormError):
+    require_own(handle, version.key_id)
+    require_well_made(session, profile, handle, version.origin)
+    if not opens_check_value(session, handle.number, version, opener):
         _refuse(handle, "it does not open its check value")
-    if opened != CHECK_CONSTANT:
-        _refuse(handle, "its check value holds something else")
     handle.admitted_for = version.key_id
 
 
-def _require_well_made(session: PooledSession, profile: Profile, handle: Handle) -> None:
-    found = faults_of(session, handle, profile)
+def require_own(handle: Handle, key_id: KeyId) -> None:
+    """Raise KeyUnavailableError unless an object bears the label of a version of the key."""
+    if handle.object_name != ObjectName(Purpose.CMK, key_id):
+        _refuse(handle, "its label names something else")
+
+
+def require_well_made(session: CryptoSession, profile: Profile, handle: Handle, origin: KeyOrigin) -> None:
+    """Raise KeyUnavailableError unless an object's attributes protect it as those of its origin must.
+
+    Raises:
+        CkrError: the token failed.
+    """
+    found = faults_of(session, handle, profile, origin)
     if found:
         _refuse(handle, f"wrong attributes: {', '.join(found)}")
+
+
+def opens_check_value(session: PooledSession, number: int, version: KeyVersion, opener: Opener) -> bool:
+    """Whether an object is the very key that a version's check value was sealed under.
+
+    Raises:
+        CkrError: the token failed.
+    """
+    try:
+        sealed = parse_sealed(version.check_value)
+        aad = check_value_aad(version.key_id, version.material_id, len(sealed.iv))
+        return opener(session, number, aad, sealed) == CHECK_CONSTANT
+    except (CiphertextError, SealedFormError):
+        return False
 
 
 def _refuse(handle: Handle, reason: str) -> NoReturn:

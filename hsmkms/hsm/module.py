@@ -156,6 +156,11 @@ class Modules:
         self._lock_directory = lock_directory
         self._modules: dict[Path, Module] = {}
 
+    @property
+    def lock_directory(self) -> Path | None:
+        """Where the lock files are, for a process of ours that is to share them."""
+        return self._lock_directory
+
     def load(self, library_path: Path) -> Module:
         """The module at a path, loaded at the first call.
 

@@ -35,7 +35,7 @@ def fresh_process_reaches_token(settings: TokenSettings) -> bool:
     )
     try:
         answer = subprocess.run(
-            [sys.executable, "-m", "hsmkms.hsm.presence"],
+            [sys.executable, "-P", "-m", "hsmkms.hsm.presence"],
             input=question.encode(),
             env={**os.environ, **settings.environment},
             capture_output=True,

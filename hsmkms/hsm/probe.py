@@ -150,7 +150,7 @@ def probe_protection(session: CryptoSession, profile: Profile, key: int) -> list
             attempt()
         except CkrError as error:
             # A refusal passes, a failure does not: a token that is away refuses nothing.
-            _require_answer(error, session, profile, key)
+            require_answer(error, session, profile, key)
             return ProbeResult(name, passed=True, detail=str(error))
         return ProbeResult(name, passed=False, detail="the token did it")
 
@@ -191,7 +191,7 @@ def probe_wrap_circle(
             if all(_goes_round(session, mechanism, wrapping_key, length) for length in DATA_KEY_LENGTHS):
                 return ProbeResult(name, passed=True, required=False)
         except CkrError as error:
-            _require_answer(error, session, profile, key)
+            require_answer(error, session, profile, key)
             detail = str(error)
     return ProbeResult(name, passed=False, detail=detail, required=False)
 
@@ -203,7 +203,7 @@ def _goes_round(session: CryptoSession, mechanism: int, wrapping_key: int, lengt
     return first == again and any(first) and len(wrapped) == length + 8
 
 
-def _require_answer(error: CkrError, session: GcmSession, profile: Profile, key: int) -> None:
+def require_answer(error: CkrError, session: GcmSession, profile: Profile, key: int) -> None:
     """Return when a failure is the token's answer to what it was asked; raise when it is in trouble."""
     if error.code in _VAGUE:
         seal(session, profile, key, b"", _PLAINTEXT)

@@ -25,7 +25,7 @@ class UnmadeIvError(CkrError):
 
 
 class AmbiguousTagError(Exception):
-    """The token's code stands for a bad tag or for a token that failed; a canary tells which."""
+    """The token's code stands for bad input or for a token that failed; a canary tells which."""
 
 
 def seal(session: GcmSession, profile: Profile, key: int, aad: bytes, plaintext: bytes) -> Sealed:

@@ -19,6 +19,8 @@ class TokenSettings(BaseModel):
         expected_identity: CKA_ID of the token's identity object, in hexadecimal; another token is refused.
         pin_refused_marker: a file that is written when the token refuses the PIN. While it exists no
             process tries to log in, so that many workers cannot lock a token with one wrong PIN.
+        software_import: where the token cannot unwrap key material from outside by itself, a process of ours
+            may: for a moment it holds the material in its memory.
         max_waiters: requests that wait for a session at most; the next is refused at once.
     """
 
@@ -31,6 +33,7 @@ class TokenSettings(BaseModel):
     sessions: Annotated[int, Field(ge=2, le=1024)] = 8
     session_wait_seconds: Annotated[float, Field(gt=0, le=30)] = 1.0
     max_waiters: Annotated[int, Field(ge=0, le=4096)] = 64
+    software_import: bool = True
     environment: dict[str, str] = Field(default_factory=dict)
     expected_identity: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     pin_refused_marker: Path | None = None

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
-from hsmkms.errors import (
-    CiphertextError,
-    KeyUnavailableError,
-    KmsError,
-    LimitExceededError,
-    ServiceFaultError,
-    ThrottlingError,
-)
+from hsmkms.errors import CiphertextError, KeyUnavailableError
 from hsmkms.formats.aad import Domain, internal_aad
 from hsmkms.formats.blob import Sealed
 from hsmkms.formats.sealed import SealedFormError, parse_sealed, serialize_sealed
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS, WrappedKey, parse_wrapped_key, serialize_wrapped_key
-from hsmkms.hsm.calls import FAULT, TokenCalls, fail
+from hsmkms.hsm.calls import TokenCalls, fail
 from hsmkms.hsm.connection import Connection
-from hsmkms.hsm.handles import UNAVAILABLE, Handle, TokenLostError, scan_objects
+from hsmkms.hsm.epoch import EpochObjects
+from hsmkms.hsm.handles import UNAVAILABLE, Handle, TokenLostError
+from hsmkms.hsm.imports import MaterialImports
 from hsmkms.hsm.inspection import Inventory, TokenFacts, take_inventory, token_facts
 from hsmkms.hsm.link import Link, TokenRefusedError
 from hsmkms.hsm.login import Pin
-from hsmkms.hsm.materials import admit, destroy_all, make_material
 from hsmkms.hsm.module import Modules
 from hsmkms.hsm.probe import ProbeReport
-from hsmkms.hsm.return_codes import CKR_DEVICE_MEMORY, CkrError, Verdict
-from hsmkms.hsm.sealing import AmbiguousTagError, open_sealed, seal, seal_new_data_key
-from hsmkms.hsm.sessions import PooledSession, PoolRetiredError
+from hsmkms.hsm.return_codes import CkrError, Verdict
+from hsmkms.hsm.sealing import seal, seal_new_data_key
+from hsmkms.hsm.sessions import PooledSession
 from hsmkms.hsm.settings import TokenSettings
+from hsmkms.hsm.software_unwrapping import SoftwareUnwrapping
 from hsmkms.hsm.usages import Purpose
+from hsmkms.hsm.version_objects import VersionObjects
 from hsmkms.hsm.wrapping import unwrap_data_key, wrap_new_data_key
-from hsmkms.model.keys import KeyVersion
+from hsmkms.model.imports import ImportPair, WrappingAlgorithm, WrappingKeySpec
+from hsmkms.model.keys import KeyOrigin, KeyVersion
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.clock import Clock
-from hsmkms.ports.hsm import CallStyle, Readiness, ReadinessState, TokenMaterial
+from hsmkms.ports.hsm import (
+    CallStyle,
+    EpochMark,
+    NewImportPair,
+    Readiness,
+    ReadinessState,
+    TokenMaterial,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -53,8 +55,13 @@ class TokenHsm:
             modules: this process's registry, shared by all its regions; made after the last fork.
         """
         self._connection = Connection(settings, pin, modules, clock)
-        self._run = TokenCalls(self._connection).run
+        self._calls = TokenCalls(self._connection)
+        self._run = self._calls.run
         self._profile = settings.vendor_profile
+        self._versions = VersionObjects(self._connection, self._calls)
+        self._epoch = EpochObjects(self._profile)
+        software = SoftwareUnwrapping(settings, pin, modules.lock_directory)
+        self._imports = MaterialImports(self._connection, self._calls, software)
 
     # --- what is known without asking the token -----------------------------------------------------------
 
@@ -123,20 +130,16 @@ class TokenHsm:
         except CkrError as error:
             fail(error)
 
-    def inventory(self, material_ids: Iterable[MaterialId]) -> Inventory:
-        """The token's version objects against the rows' material ids, for ``doctor``."""
+    def inventory(self, origins: Mapping[MaterialId, KeyOrigin]) -> Inventory:
+        """The token's version objects against the rows, for ``doctor``.
+
+        Args:
+            origins: of the rows' versions, by their material ids.
+        """
         try:
-            return take_inventory(self._connection.link, self._profile, material_ids)
+            return take_inventory(self._connection.link, self._profile, origins)
         except CkrError as error:
             fail(error)
-
-    def require_same_key(self, version: KeyVersion) -> None:
-        """Make sure that a version's object is the key that its row means, as before its first use.
-
-        Raises:
-            KeyUnavailableError: it is missing, not protected, or another key.
-        """
-        self._run(version.material_id, self._admitted, version)
 
     def tend(self) -> Readiness:
         """Repair what can be repaired in this process."""
@@ -150,61 +153,71 @@ class TokenHsm:
 
     def create_material(self, key_id: KeyId, material_id: MaterialId) -> bytes:
         """Make one version's object in the token; its check value."""
-        try:
-            return self._run(None, self._create, key_id, material_id)
-        except ThrottlingError as error:
-            if isinstance(error.__cause__, CkrError) and error.__cause__.code == CKR_DEVICE_MEMORY:
-                raise LimitExceededError("The token of this region is full.") from error
-            raise
-
-    def _create(self, session: PooledSession, link: Link, key_id: KeyId, material_id: MaterialId) -> bytes:
-        if link.handles.knows(material_id):
-            # Undoing a second object under the id would take the first one away too.
-            _log.error("token_object_exists", object_id=material_id.hex())
-            raise ServiceFaultError(FAULT)
-        try:
-            handle, check_value = make_material(session, self._profile, key_id, material_id)
-        except (CkrError, KmsError) as error:
-            if not self._undo(session, link, material_id) and isinstance(error, CkrError):
-                # Another try could leave two objects under one id, and then neither is used.
-                self._connection.suspect(link, f"the token fails: {error}")
-                raise KeyUnavailableError(UNAVAILABLE) from error
-            raise
-        link.handles.add(handle)
-        return check_value
-
-    @staticmethod
-    def _undo(session: PooledSession, link: Link, material_id: MaterialId) -> bool:
-        """Leave nothing of a creation that failed; False when that is not certain."""
-        with contextlib.suppress(CkrError):
-            destroy_all(session, material_id)
-            return True
-        with (
-            contextlib.suppress(CkrError, PoolRetiredError, ThrottlingError),
-            link.pool.borrow() as another,
-        ):
-            destroy_all(another, material_id)
-            return True
-        _log.error("token_object_may_be_left", object_id=material_id.hex())
-        return False
+        return self._calls.make(None, self._versions.create, key_id, material_id)
 
     def destroy_material(self, material_id: MaterialId) -> None:
-        """Destroy one version's object."""
-        self._run(material_id, self._destroy, material_id)
-
-    def _destroy(self, session: PooledSession, link: Link, material_id: MaterialId) -> None:
-        link.handles.forget_miss(material_id)  # another process may have made it a moment ago
-        handle = link.handles.get(session, session.generation, material_id)
-        if handle is None:
-            return
-        if handle.object_name.purpose is not Purpose.CMK:
-            raise KeyUnavailableError(UNAVAILABLE)
-        session.destroy_object(handle.number)
-        link.handles.forget(material_id)
+        """Destroy one version's object, and look whether it is gone."""
+        self._run(material_id, self._versions.destroy, material_id)
 
     def list_materials(self) -> Sequence[TokenMaterial]:
         """All version objects in the token."""
-        return self._run(None, _materials)
+        return self._run(None, self._versions.list)
+
+    def require_same_key(self, version: KeyVersion) -> None:
+        """Make sure that a version's object is the key that its row means, whatever it was before."""
+        self._run(version.material_id, self._versions.prove, version)
+
+    def make_check_value(self, version: KeyVersion) -> bytes:
+        """Seal a check value under imported material that has none yet."""
+        return self._run(version.material_id, self._versions.make_check_value, version)
+
+    # --- key material from outside ------------------------------------------------------------------------
+
+    @property
+    def software_unwraps(self) -> bool:
+        """Whether a process of ours may unwrap what the token cannot."""
+        return self._imports.software_unwraps
+
+    def unwraps(self, algorithm: WrappingAlgorithm) -> bool:
+        """Whether the token itself unwraps material of this algorithm, as far as its profile knows."""
+        return algorithm in self._profile.unwraps
+
+    def create_import_pair(
+        self, pair_id: bytes, algorithm: WrappingAlgorithm, key_spec: WrappingKeySpec
+    ) -> NewImportPair:
+        """Make an RSA pair: in the token where it unwraps this algorithm, else in a process of ours."""
+        return self._imports.create_pair(pair_id, algorithm, key_spec)
+
+    def destroy_import_pair(self, pair_id: bytes) -> None:
+        """Destroy a pair's objects, where it has any in the token."""
+        self._imports.destroy_pair(pair_id)
+
+    def match_material(
+        self, pair: ImportPair, wrapped_material: bytes, versions: Sequence[KeyVersion]
+    ) -> MaterialId | None:
+        """Which of a key's versions the wrapped material is; None: none of them."""
+        return self._imports.match(pair, wrapped_material, versions)
+
+    def import_material(
+        self, pair: ImportPair, wrapped_material: bytes, key_id: KeyId, material_id: MaterialId
+    ) -> None:
+        """Make a version's object of wrapped material."""
+        self._imports.take_in(pair, wrapped_material, key_id, material_id)
+
+    # --- the epoch of the store ---------------------------------------------------------------------------
+
+    @property
+    def keeps_epoch(self) -> bool:
+        """Whether the token can hold the store's epoch."""
+        return self._profile.keeps_epoch
+
+    def epoch(self) -> EpochMark | None:
+        """What the token last heard of the store; None before that."""
+        return self._run(None, self._epoch.read)
+
+    def advance_epoch(self, mark: EpochMark) -> EpochMark:
+        """Tell the token how far the store is; what it holds now."""
+        return self._calls.make(None, self._epoch.advance, mark)
 
     # --- sealing ------------------------------------------------------------------------------------------
 
@@ -215,7 +228,7 @@ class TokenHsm:
     def _seal(
         self, session: PooledSession, link: Link, version: KeyVersion, aad: bytes, plaintext: bytes
     ) -> Sealed:
-        number = self._admitted(session, link, version)
+        number = self._versions.admitted(session, link, version)
         return seal(session, self._profile, number, aad, plaintext)
 
     def seal_new_data_key(self, version: KeyVersion, aad: bytes, length: int) -> tuple[bytes, Sealed]:
@@ -225,7 +238,7 @@ class TokenHsm:
     def _seal_new_data_key(
         self, session: PooledSession, link: Link, version: KeyVersion, aad: bytes, length: int
     ) -> tuple[bytes, Sealed]:
-        number = self._admitted(session, link, version)
+        number = self._versions.admitted(session, link, version)
         return seal_new_data_key(session, self._profile, number, aad, length)
 
     def open(self, version: KeyVersion, aad: bytes, sealed: Sealed) -> bytes:
@@ -235,27 +248,8 @@ class TokenHsm:
     def _open(
         self, session: PooledSession, link: Link, version: KeyVersion, aad: bytes, sealed: Sealed
     ) -> bytes:
-        number = self._admitted(session, link, version)
-        return self._open_under(link, session, number, aad, sealed)
-
-    def _open_under(
-        self, link: Link, session: PooledSession, number: int, aad: bytes, sealed: Sealed
-    ) -> bytes:
-        try:
-            return open_sealed(session, self._profile, number, aad, sealed)
-        except AmbiguousTagError:
-            self._connection.vitality.require_well(session, link.canary)
-            raise CiphertextError from None
-
-    def _admitted(self, session: PooledSession, link: Link, version: KeyVersion) -> int:
-        """The version's handle number, once it showed that it is still the key that the row means."""
-        handle = link.handles.get(session, session.generation, version.material_id)
-        if handle is None:
-            _log.error("token_object_missing", object_id=version.material_id.hex(), key_id=version.key_id)
-            raise KeyUnavailableError(UNAVAILABLE)
-        if handle.admitted_for != version.key_id:
-            admit(session, self._profile, handle, version, functools.partial(self._open_under, link))
-        return handle.number
+        number = self._versions.admitted(session, link, version)
+        return self._calls.open_under(link, session, number, aad, sealed)
 
     # --- the wrap circle ----------------------------------------------------------------------------------
 
@@ -296,7 +290,7 @@ class TokenHsm:
             if error.verdict is Verdict.REFUSE:
                 raise CiphertextError from None
             if error.code in self._profile.bad_tag_ambiguous:
-                self._connection.vitality.require_well(session, link.canary)
+                self._calls.require_well(session, link)
                 raise CiphertextError from None
             raise
 
@@ -322,7 +316,7 @@ class TokenHsm:
     def _open_secret(self, session: PooledSession, link: Link, label: bytes, sealed: Sealed) -> bytes:
         identity = self._identity(session, link)
         aad = internal_aad(Domain.SECRET, identity.object_id, len(sealed.iv), label)
-        return self._open_under(link, session, identity.number, aad, sealed)
+        return self._calls.open_under(link, session, identity.number, aad, sealed)
 
     @staticmethod
     def _identity(session: PooledSession, link: Link) -> Handle:
@@ -334,13 +328,3 @@ class TokenHsm:
 
 def _random(session: PooledSession, _link: Link, length: int) -> bytes:
     return session.random(length)
-
-
-def _materials(session: PooledSession, _link: Link) -> Sequence[TokenMaterial]:
-    scan = scan_objects(session, session.generation)
-    if not scan.of(Purpose.IDENTITY):
-        raise TokenLostError
-    return [
-        TokenMaterial(MaterialId(handle.object_id), KeyId(handle.object_name.name))
-        for handle in scan.of(Purpose.CMK)
-    ]

@@ -55,6 +55,11 @@ class Canary:
         self._aad = internal_aad(Domain.PROBE, object_id, profile.iv_length, b"canary")
         self._sealed: Sealed = seal(session, profile, key, self._aad, _CANARY_SONG)
 
+    @property
+    def key(self) -> int:
+        """The canary key's handle number."""
+        return self._key
+
     def sings(self, session: GcmSession) -> bool:
         """True when the token opens it."""
         try:

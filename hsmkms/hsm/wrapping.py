@@ -10,7 +10,8 @@ from typing import Final
 
 from pkcs11 import Attribute, KeyType, ObjectClass
 
-from hsmkms.hsm.cryptoki import CryptoSession, Template
+from hsmkms.hsm.cryptoki import CryptoSession
+from hsmkms.hsm.object_calls import Template
 from hsmkms.hsm.return_codes import CKR_GENERAL_ERROR, CkrError
 
 _COMMON: Final[Template] = {

@@ -49,6 +49,18 @@ class KeyOrigin(enum.StrEnum):
 
     AWS_KMS = "AWS_KMS"
 
+    EXTERNAL = "EXTERNAL"
+    """Imported by the customer."""
+
+
+class RotationType(enum.StrEnum):
+    """Why a version took over from the one before."""
+
+    AUTOMATIC = "AUTOMATIC"
+    """By its date, or because the version before had encrypted as often as is wise."""
+
+    ON_DEMAND = "ON_DEMAND"
+
 
 class KeyManager(enum.StrEnum):
     """Whose key it is to manage."""
@@ -64,10 +76,25 @@ class KeyManager(enum.StrEnum):
 
 
 class VersionState(enum.StrEnum):
-    """A version is written down as pending before its object is made, and enabled once that was checked."""
+    """Where a version stands, and so what the token should hold of it."""
 
     PENDING = "pending"
+    """Written down before its object is made; what a crash leaves of it is swept away."""
+
     ENABLED = "enabled"
+    """Its object is there and was checked: it decrypts, and the current one encrypts."""
+
+    PENDING_ROTATION = "pending-rotation"
+    """Imported for a rotation on demand that has not come yet; its object is there."""
+
+    DESTROYING = "destroying"
+    """Imported material that was deleted or has expired; its object has to go."""
+
+    PENDING_IMPORT = "pending-import"
+    """Imported material whose object is gone; the same material can be imported again."""
+
+    IMPORTING = "importing"
+    """Being imported again; what a crash leaves of it is swept away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +103,14 @@ class KeyVersion:
 
     Attributes:
         check_value: a known constant sealed at birth (IV, then ciphertext and tag), empty while pending.
-            Opening it shows that the object behind ``material_id`` is still the same key.
+            Opening it shows that the object behind ``material_id`` is still the same key, and that imported
+            material is the same again.
+        changed_at: when it came into its state.
+        origin: whether the token made the material or took it in.
+        rotated_at, rotation_type: when and why it became the current one; None for a key's first version, and
+            while that is to come. A version under way bears the type already.
+        expires_at: when imported material is deleted by itself.
+        description: the importer's words.
     """
 
     key_id: KeyId
@@ -84,6 +118,12 @@ class KeyVersion:
     state: VersionState
     check_value: bytes
     created_at: datetime
+    changed_at: datetime
+    origin: KeyOrigin = KeyOrigin.AWS_KMS
+    rotated_at: datetime | None = None
+    rotation_type: RotationType | None = None
+    expires_at: datetime | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +131,13 @@ class Key:
     """A master key: metadata and the names of its versions, never any material.
 
     Attributes:
-        versions: every version that may decrypt, by material id; a version under way is not among them.
-        current_material_id: the version that encrypts; None while the first one is under way.
+        versions: every version that may decrypt, by material id.
+        other_versions: those under way, waiting for their rotation, or without their material.
+        current_material_id: the version that encrypts; None while there was none yet. Imported material that
+            was deleted stays the current one.
+        rotation_days: between two automatic rotations; None where they are not switched on.
+        next_rotation_at: None exactly where ``rotation_days`` is.
+        deletion_at: when the key goes; None unless that is scheduled.
         service: whose the key is, where it is not the customer's: the name of the service.
         tags: by their keys.
         aliases: names, with their ``alias/`` prefix, of the aliases that name the key.
@@ -112,6 +157,15 @@ class Key:
     service: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: frozenset[str] = frozenset()
+    other_versions: Mapping[MaterialId, KeyVersion] = field(default_factory=dict)
+    rotation_days: int | None = None
+    next_rotation_at: datetime | None = None
+    deletion_at: datetime | None = None
+
+    @property
+    def all_versions(self) -> Mapping[MaterialId, KeyVersion]:
+        """Those that may decrypt and the others."""
+        return {**self.versions, **self.other_versions}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hsmkms.formats.blob import Sealed
+from hsmkms.model.imports import ImportPair, WrappingAlgorithm, WrappingKeySpec
 from hsmkms.model.keys import KeyVersion
 from hsmkms.model.names import KeyId, MaterialId
 
@@ -56,6 +57,32 @@ class TokenMaterial:
 
     material_id: MaterialId
     key_id: KeyId
+
+
+@dataclass(frozen=True, slots=True)
+class NewImportPair:
+    """An RSA pair that was just made.
+
+    Attributes:
+        public_key: SubjectPublicKeyInfo in DER.
+        sealed_private_key: as in ``ImportPair``: None where it stays in the token.
+    """
+
+    public_key: bytes
+    sealed_private_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochMark:
+    """How far a region's store had come when the token last heard of it.
+
+    Attributes:
+        store_id: 16 random bytes that name the store.
+        number: grows with every block of encryptions that is set aside.
+    """
+
+    store_id: bytes
+    number: int
 
 
 class Hsm(Protocol):
@@ -101,7 +128,86 @@ class Hsm(Protocol):
         """
 
     def destroy_material(self, material_id: MaterialId) -> None:
-        """Destroy one version's object. An object that is not there (token present) is no error."""
+        """Destroy one version's object, and look whether it is gone.
+
+        An object that is not there is no error; a token that shows nothing of ours is: it is not present.
+        """
+
+    # --- key material from outside ------------------------------------------------------------------------
+
+    @property
+    def software_unwraps(self) -> bool:
+        """Whether a process of ours may unwrap what the token cannot."""
+
+    def unwraps(self, algorithm: WrappingAlgorithm) -> bool:
+        """Whether the token itself unwraps material of this algorithm, as far as its profile knows."""
+
+    def create_import_pair(
+        self, pair_id: bytes, algorithm: WrappingAlgorithm, key_spec: WrappingKeySpec
+    ) -> NewImportPair:
+        """Make an RSA pair: in the token where it unwraps this algorithm, as is tried on the pair; else here.
+
+        Nothing is left in the token when it raises, unless the token vanished in the middle.
+
+        Raises:
+            UnsupportedOperationError: the token cannot, and a process of ours may not.
+            LimitExceededError: the token is full.
+        """
+
+    def destroy_import_pair(self, pair_id: bytes) -> None:
+        """Destroy a pair's objects, where it has any in the token; as ``destroy_material``."""
+
+    def match_material(
+        self, pair: ImportPair, wrapped_material: bytes, versions: Sequence[KeyVersion]
+    ) -> MaterialId | None:
+        """Which of a key's versions the wrapped material is, told by their check values; None: none of them.
+
+        Leaves nothing in the token.
+
+        Raises:
+            CiphertextError: it does not unwrap to 32 bytes; never says why.
+        """
+
+    def import_material(
+        self, pair: ImportPair, wrapped_material: bytes, key_id: KeyId, material_id: MaterialId
+    ) -> None:
+        """Make a version's object of wrapped material, and read its attributes back.
+
+        An object that stands under the id already is destroyed first: what a crash left of an import before.
+        Nothing is left in the token when it raises, unless the token vanished in the middle.
+
+        Raises:
+            CiphertextError: as ``match_material``.
+            LimitExceededError: the token is full.
+        """
+
+    def make_check_value(self, version: KeyVersion) -> bytes:
+        """Seal a check value under imported material that has none yet: one encryption."""
+
+    def require_same_key(self, version: KeyVersion) -> None:
+        """Make sure that a version's object is the key that its row means, as before its first use.
+
+        Raises:
+            KeyUnavailableError: it is missing, not protected, or another key.
+        """
+
+    # --- the epoch of the store ---------------------------------------------------------------------------
+
+    @property
+    def keeps_epoch(self) -> bool:
+        """Whether the token can hold the store's epoch; else an old store put back is not recognised."""
+
+    def epoch(self) -> EpochMark | None:
+        """What the token last heard of the store; None before that."""
+
+    def advance_epoch(self, mark: EpochMark) -> EpochMark:
+        """Tell the token how far the store is. A number that is not greater than the token's changes nothing.
+
+        Of another store than the token's: changes nothing.
+
+        Returns:
+            What the token holds now.
+        """
 
     def list_materials(self) -> Sequence[TokenMaterial]:
         """All version objects in the token; costs a search over the whole token."""

@@ -6,17 +6,20 @@ thread, and raises ``ServiceFaultError`` when the store cannot be read or writte
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from hsmkms.model.grants import Grant
+from hsmkms.model.imports import ImportPair
 from hsmkms.model.keys import Alias, Key, KeyState, KeyVersion, Tag
 from hsmkms.model.names import AccountId, KeyId, MaterialId
+from hsmkms.model.usage import LastUse
 from hsmkms.policy.grant_book import GrantBook
 from hsmkms.policy.stored import StoredPolicy
+from hsmkms.ports.hsm import EpochMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class KeySnapshot:
 
     Attributes:
         sequence: position in the change log.
-        keys: keys whose first version is enabled; a key under way is not among them.
+        keys: all keys but those under way (state Creating).
         aliases: key ids by (account, alias name).
         policies: the policy of each of the keys.
         grants: of all keys.
@@ -42,7 +45,7 @@ class KeyChanges(Protocol):
     """One write transaction; reads in it see the latest commit, not the snapshot."""
 
     def key(self, key_id: KeyId) -> Key | None:
-        """A key whose first version is enabled; None when there is none."""
+        """A key that is not under way any more, with all its versions; None when there is none."""
 
     def add_pending_key(
         self, key: Key, version: KeyVersion, tags: Sequence[Tag], policy: StoredPolicy
@@ -61,7 +64,63 @@ class KeyChanges(Protocol):
         """
 
     def remove_pending_key(self, key_id: KeyId) -> None:
-        """Forget a key that was never enabled; an enabled one is left alone, an absent one is no error."""
+        """Forget a key that is under way; any other is left alone, an absent one is no error."""
+
+    def add_key(self, key: Key, tags: Sequence[Tag], policy: StoredPolicy) -> None:
+        """Write down a key that has no version yet, in the state that it bears.
+
+        Raises:
+            AlreadyExistsError: the key id is taken.
+        """
+
+    def put_key(self, key: Key) -> None:
+        """Replace what an existing key says of itself: state, description, current version, rotation and
+        deletion. Its versions, tags, aliases and policy stay.
+        """
+
+    def add_version(self, version: KeyVersion) -> None:
+        """Add a version to an existing key.
+
+        Raises:
+            AlreadyExistsError: the material id is taken.
+        """
+
+    def version(self, material_id: MaterialId) -> KeyVersion | None:
+        """One version of any key, in whatever state."""
+
+    def put_version(self, version: KeyVersion) -> None:
+        """Replace an existing version."""
+
+    def remove_version(self, material_id: MaterialId) -> None:
+        """Forget a version; one that is not there is no error."""
+
+    def remove_key(self, key_id: KeyId, now: datetime) -> None:
+        """Turn an existing key into a tombstone: versions, aliases, tags, grants and policy go with it.
+
+        The objects of its versions are condemned, and its import pairs expire.
+        """
+
+    def note_destroyed(self, material_id: MaterialId, now: datetime) -> None:
+        """A condemned object is gone from the token; the last one of a key completes its tombstone."""
+
+    def add_import_pair(self, pair: ImportPair) -> None:
+        """Write down an import pair.
+
+        Raises:
+            AlreadyExistsError: the pair id is taken.
+        """
+
+    def import_pair(self, pair_id: bytes) -> ImportPair | None:
+        """One import pair."""
+
+    def import_pairs(self, key_id: KeyId) -> Sequence[ImportPair]:
+        """A key's import pairs, the first to expire first."""
+
+    def put_import_pair(self, pair: ImportPair) -> None:
+        """Replace an existing import pair."""
+
+    def remove_import_pair(self, pair_id: bytes) -> None:
+        """Forget an import pair; one that is not there is no error."""
 
     def set_state(self, key_id: KeyId, state: KeyState) -> None:
         """Change a key's state; the caller has read the key in this transaction."""
@@ -169,25 +228,166 @@ class KeyStore(Protocol):
     def noted_wrappings(self) -> frozenset[bytes]:
         """All objects under which data keys ever left the token."""
 
-    def pending_keys(self, older_than: datetime) -> Sequence[KeyVersion]:
-        """Versions that were begun before that moment and never enabled: what a crash left behind."""
+    def unfinished_versions(self, changed_before: datetime) -> Sequence[KeyVersion]:
+        """Versions pending, importing or destroying since before that moment, the oldest first.
+
+        What a crash left behind, or a token that was away.
+        """
+
+    def condemned(self) -> Sequence[Condemned]:
+        """Objects of deleted keys that the token may still hold, the oldest first."""
+
+    def tombstones(self) -> Sequence[Tombstone]:
+        """All deleted keys, the oldest first."""
+
+    def expired_import_pairs(self, now: datetime) -> Sequence[ImportPair]:
+        """Import pairs whose time is over, the oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condemned:
+    """An object that has to go with its key, which is gone already."""
+
+    material_id: MaterialId
+    key_id: KeyId
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is left of a deleted key.
+
+    Attributes:
+        destroyed_at: when the last of its objects was gone from the token; None before that.
+    """
+
+    key_id: KeyId
+    account: AccountId
+    created_at: datetime
+    deleted_at: datetime
+    destroyed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Encryptions that were set aside.
+
+    Attributes:
+        total: all that were set aside so far, these included.
+        epoch: the store's epoch, which the token has to hear of before they are used.
+    """
+
+    total: int
+    epoch: EpochMark
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationCount:
+    """How often a version has encrypted.
+
+    Attributes:
+        reserved: encryptions set aside, used or not.
+        spent: whether it encrypts no more, whatever the count: some were forgotten.
+    """
+
+    reserved: int
+    spent: bool
 
 
 class InvocationStore(Protocol):
-    """How often each version has encrypted, in durable blocks (NIST SP 800-38D, section 8.3)."""
+    """How often each version has encrypted, in durable blocks (NIST SP 800-38D, section 8.3).
 
-    def reserve(self, material_id: MaterialId, count: int, limit: int) -> int:
-        """Set ``count`` encryptions aside; they count as used from now on.
+    A count belongs to the material and outlives its key.
+    """
 
-        Returns:
-            All encryptions set aside so far, these included.
+    def reserve(self, material_id: MaterialId, count: int, limit: int) -> Reservation:
+        """Set ``count`` encryptions aside; they count as used from now on. The epoch advances by one.
 
         Raises:
-            LimitExceededError: the total would pass ``limit``; nothing was set aside.
+            EncryptionLimitError: the total would pass ``limit``, or the version is spent; nothing was set
+                aside.
         """
 
     def give_back(self, material_id: MaterialId, count: int) -> None:
-        """Return encryptions that were set aside and will not happen (a clean stop)."""
+        """Return encryptions that were set aside and will not happen (a clean stop).
 
-    def reserved(self) -> Mapping[MaterialId, int]:
-        """All totals, for ``doctor``."""
+        Only of what was reserved since the store was last restored: a spent version's stay.
+        """
+
+    def counts(self) -> Mapping[MaterialId, InvocationCount]:
+        """All counts."""
+
+    def count(self, material_id: MaterialId) -> InvocationCount:
+        """One count; of a version that never encrypted, zero."""
+
+    def epoch(self) -> EpochMark:
+        """How far this store is. Its id was made with the store."""
+
+    def notice_restore(self, material_ids: Iterable[MaterialId], epoch_number: int) -> None:
+        """This is an older copy: let those versions encrypt no more, and go on after that epoch number.
+
+        Versions that it counts besides those are spent too. Done again, it changes nothing more.
+        """
+
+
+class UsageStore(Protocol):
+    """When each version was used last, by operation. What is lost in a crash is a minute of it."""
+
+    def note(self, uses: Iterable[LastUse]) -> None:
+        """Remember uses; of one version and operation the latest stays."""
+
+    def last_uses(self, material_ids: Iterable[MaterialId] | None = None) -> Sequence[LastUse]:
+        """What is known of some versions, or of all."""
+
+    def tracked_since(self) -> datetime:
+        """When this store began to keep it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTime:
+    """What the clockwork has seen of time, across restarts.
+
+    Attributes:
+        trusted: how far time has come as it was really observed; due dates count by it.
+        last_wall: the machine's clock when it was last looked at.
+        observed_seconds: all time observed so far, from the store's beginning.
+        held_at_seconds: ``observed_seconds`` when the machine's clock was found to be more than an hour ahead
+            of what was observed; None while all is well.
+    """
+
+    trusted: datetime
+    last_wall: datetime
+    observed_seconds: float
+    held_at_seconds: float | None = None
+
+
+class ClockworkStore(Protocol):
+    """What the clockwork of a region remembers: whose turn it is, and how much time it has observed."""
+
+    def take_lease(self, holder: bytes, now: datetime, until: datetime) -> bool:
+        """Let a process (16 random bytes) do the due work until then; its own lease is renewed.
+
+        Returns:
+            False while another process's lease lasts. One that ends later than ``until`` is a clock's that
+            jumped back, and no lease.
+        """
+
+    def release_lease(self, holder: bytes) -> None:
+        """End a process's own lease; another's is left alone."""
+
+    def observed(self) -> ObservedTime | None:
+        """What was written last; None before the first."""
+
+    def put_observed(self, holder: bytes, before: ObservedTime | None, observed: ObservedTime) -> bool:
+        """Write it down, if the holder still has the lease and what stands there is what it looked at.
+
+        Returns:
+            False when nothing was written: another process took over, or an operator approved meanwhile.
+        """
+
+    def approve(self, now: datetime) -> bool:
+        """An operator says that the clock is right: it is trusted as it stands.
+
+        Returns:
+            False when nothing was held.
+        """

@@ -37,7 +37,10 @@ class Worker:
     def __init__(self, service: Service, settings: Settings) -> None:
         clock = service.tokens.clock
         self._service = service
-        self._keepers = [Keeper(kms, service.tokens.secrets, clock) for kms in service.regions.values()]
+        self._keepers = [
+            Keeper(kms, service.clockworks[region], service.tokens.secrets, clock)
+            for region, kms in service.regions.items()
+        ]
         self._watchdog = Watchdog(
             service.regions,
             clock,

@@ -47,7 +47,7 @@ class AliasVerbs(RegionRoom):
         now = self.clock.now()
         account = call.caller.account
         with self.keys.change() as change:
-            self.require_changeable(self.require_present(change, target.key_id))
+            self.require_state(Action.CREATE_ALIAS, self.require_present(change, target.key_id))
             if change.alias(account, alias_name) is not None:
                 arn = alias_arn(self.region, account, alias_name)
                 raise AlreadyExistsError(f"An alias with the name {arn} already exists")
@@ -66,7 +66,7 @@ class AliasVerbs(RegionRoom):
         target = self.resolve_without_alias(call, Action.UPDATE_ALIAS, target_key_ref)
         with self.keys.change() as change:
             alias = self._require_alias(call, Action.UPDATE_ALIAS, change, alias_name)
-            self.require_changeable(self.require_present(change, target.key_id))
+            self.require_state(Action.UPDATE_ALIAS, self.require_present(change, target.key_id))
             if alias.key_id != target.key_id and change.count_aliases(target.key_id) >= ALIASES_PER_KEY:
                 raise LimitExceededError(f"{self.key_arn(target)} has {ALIASES_PER_KEY} aliases already")
             change.set_alias_target(alias.account, alias_name, target.key_id, self.clock.now())

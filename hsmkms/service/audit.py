@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, TypeVar
 
 from hsmkms.errors import KmsError, ServiceFaultError
+from hsmkms.model.names import AccountId, Region
 from hsmkms.ports.trail import Trail
 from hsmkms.service.call import Call, WouldBlockSignal
 from hsmkms.service.random_uuid import random_uuid
@@ -40,6 +42,7 @@ def audited(
     except WouldBlockSignal:
         call.resources.clear()
         call.additional.clear()
+        call.used.clear()
         raise
     except KmsError as refusal:
         record_refusal(trail, call, refusal, code_of)
@@ -49,7 +52,9 @@ def audited(
         with suppress(ServiceFaultError):
             trail.write(_record(call) | {"errorCode": _FAULT_CODE})
         raise
-    trail.write(_record(call))
+    record = _record(call)
+    trail.write(record)
+    call.event_id = str(record["eventID"])
     return result
 
 
@@ -83,6 +88,52 @@ def _record(call: Call) -> dict[str, object]:
     if call.resources:
         record["resources"] = [_resource(arn) for arn in dict.fromkeys(call.resources)]
     return record
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEvent:
+    """Something that the service did by itself.
+
+    Attributes:
+        name: such as ``RotateKey``; AWS's name where AWS has it.
+        account: whose key it was; None where it concerns the whole region.
+        details: JSON values for the record.
+        resource: ARN of the key.
+    """
+
+    name: str
+    region: Region
+    account: AccountId | None
+    details: Mapping[str, object]
+    resource: str | None = None
+
+
+def write_service_event(trail: Trail, now: datetime, event: ServiceEvent) -> None:
+    """Leave the record of what the service did by itself (CloudTrail's "AWS service events").
+
+    Raises:
+        ServiceFaultError: the trail cannot be written.
+    """
+    record: dict[str, object] = {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": {"type": "AWSService", "invokedBy": "hsmkms"},
+        "eventTime": _second_of(now),
+        "eventSource": "kms.amazonaws.com",
+        "eventName": event.name,
+        "awsRegion": event.region,
+        "sourceIPAddress": "hsmkms",
+        "userAgent": "hsmkms",
+        "requestParameters": None,
+        "responseElements": None,
+        "serviceEventDetails": dict(event.details),
+        "eventID": random_uuid(),
+        "readOnly": False,
+        "eventType": "AwsServiceEvent",
+        "recipientAccountId": event.account,
+    }
+    if event.resource is not None:
+        record["resources"] = [_resource(event.resource)]
+    trail.write(record)
 
 
 @lru_cache(maxsize=2)

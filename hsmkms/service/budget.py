@@ -7,17 +7,57 @@ process held counts as used, so the count is never too low.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from hsmkms.errors import LimitExceededError
+from hsmkms.errors import EncryptionLimitError
 from hsmkms.model.names import MaterialId
 from hsmkms.ports.store import InvocationStore
 from hsmkms.service.call import WouldBlockSignal
+from hsmkms.service.epoch import StoreEpoch
 
 INVOCATION_LIMIT: Final = 2**32
 FIRST_BLOCK: Final = 2**10
 LARGEST_BLOCK: Final = 2**20
+_BLOCKS_A_LIFE: Final = 64  # at least so many fit into a limit, however small a test sets it
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionLimits:
+    """How many encryptions a version may do, and when something has to happen before that."""
+
+    limit: int = INVOCATION_LIMIT
+
+    @property
+    def rotate_at(self) -> int:
+        """From here on a version is to be replaced, so that blocks under way stay far from the limit."""
+        return max(1, self.limit // 2)
+
+    @property
+    def warn_at(self) -> Sequence[tuple[int, int]]:
+        """Per cent of the limit, and the count that is so much."""
+        return (50, self.rotate_at), (75, max(1, self.limit * 3 // 4))
+
+    @property
+    def first_block(self) -> int:
+        """How many encryptions a process sets aside for a version that it has not used yet."""
+        return max(1, min(FIRST_BLOCK, self.limit // _BLOCKS_A_LIFE))
+
+    @property
+    def largest_block(self) -> int:
+        """How many it sets aside at most."""
+        return max(1, min(LARGEST_BLOCK, self.limit // _BLOCKS_A_LIFE))
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A version's count has just passed some per cent of its limit; seen once, by the process that passed
+    it.
+    """
+
+    material_id: MaterialId
+    percent: int
 
 
 @dataclass(slots=True)
@@ -29,12 +69,16 @@ class _Block:
 class InvocationBudget:
     """The encryptions that this process holds for each version. Thread-safe."""
 
-    def __init__(self, store: InvocationStore, limit: int = INVOCATION_LIMIT) -> None:
+    def __init__(
+        self, store: InvocationStore, epoch: StoreEpoch, limits: EncryptionLimits | None = None
+    ) -> None:
+        self.limits = limits or EncryptionLimits()
         self._store = store
-        self._limit = limit
+        self._epoch = epoch
         self._lock = threading.Lock()
         self._blocks: dict[MaterialId, _Block] = {}
         self._due: set[MaterialId] = set()
+        self._crossings: list[Crossing] = []
         self._something_due = threading.Event()
 
     def take(self, material_id: MaterialId, *, may_block: bool) -> None:
@@ -42,7 +86,8 @@ class InvocationBudget:
 
         Raises:
             WouldBlockSignal: a block has to be fetched first, and the caller may not wait for a disk.
-            LimitExceededError: this version has encrypted as often as it safely may.
+            EncryptionLimitError: this version has encrypted as often as it safely may, or is spent.
+            KeyUnavailableError: the token could not be told how far the store is.
         """
         with self._lock:
             block = self._blocks.get(material_id)
@@ -66,6 +111,7 @@ class InvocationBudget:
 
         Raises:
             ServiceFaultError: the store failed; what was not fetched stays due.
+            KeyUnavailableError: the token is away; as above.
         """
         with self._lock:
             due, self._due = self._due, set()
@@ -74,7 +120,7 @@ class InvocationBudget:
             material_id = due.pop()
             try:
                 self._fetch(material_id)
-            except LimitExceededError:
+            except EncryptionLimitError:
                 # What is left of the block is still good; the request after its end gets the refusal.
                 continue
             except Exception:
@@ -82,6 +128,17 @@ class InvocationBudget:
                     self._due |= {material_id, *due}
                     self._something_due.set()
                 raise
+
+    def crossings(self) -> Sequence[Crossing]:
+        """What this process has passed since it was asked last."""
+        with self._lock:
+            crossings, self._crossings = self._crossings, []
+        return crossings
+
+    def note_again(self, crossing: Crossing) -> None:
+        """Keep a crossing for the next time, because nothing could be done about it now."""
+        with self._lock:
+            self._crossings.append(crossing)
 
     def give_back(self) -> None:
         """Return everything that was not used; on a clean stop, when no request is under way any more."""
@@ -92,16 +149,34 @@ class InvocationBudget:
                 self._store.give_back(material_id, block.remaining)
 
     def _fetch(self, material_id: MaterialId) -> None:
+        limits = self.limits
+        self._epoch.require_known()
         with self._lock:
             block = self._blocks.get(material_id)
-            size = FIRST_BLOCK if block is None else min(block.size * 2, LARGEST_BLOCK)
+            size = limits.first_block if block is None else min(block.size * 2, limits.largest_block)
         try:
-            self._store.reserve(material_id, size, self._limit)
-        except LimitExceededError:
+            reservation = self._store.reserve(material_id, size, limits.limit)
+        except EncryptionLimitError:
             # Near the end of the key's life small blocks still fit.
-            size = min(size, FIRST_BLOCK)
-            self._store.reserve(material_id, size, self._limit)
+            size = min(size, limits.first_block)
+            reservation = self._store.reserve(material_id, size, limits.limit)
+        # Only what the token has heard of may be used: else an older copy of the store, put back, could not
+        # be told from this one, and would give out the same encryptions again.
+        try:
+            self._epoch.tell(reservation.epoch, material_id)
+        except EncryptionLimitError:
+            raise
+        except Exception:
+            # A token that is away for an hour must not use up keys that nobody could use meanwhile.
+            self._store.give_back(material_id, size)
+            raise
+        total = reservation.total
         with self._lock:
             block = self._blocks.setdefault(material_id, _Block(0, size))
             block.remaining += size
             block.size = size
+            self._crossings += [
+                Crossing(material_id, percent)
+                for percent, count in limits.warn_at
+                if total - size < count <= total
+            ]

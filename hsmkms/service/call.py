@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from hsmkms.model.names import AccountId, Region
+from hsmkms.model.names import AccountId, MaterialId, Region
 from hsmkms.model.principals import Principal
 from hsmkms.policy.evaluation import CallerPolicies
 
@@ -83,6 +83,8 @@ class Call:
         additional: facts about the decision that the verbs note for the record.
         grant_tokens: what the caller brought besides its own rights; never recorded.
         is_secure: whether the request came over TLS.
+        used: versions whose material the verb used.
+        event_id: of its record, once that was written.
     """
 
     request_id: str
@@ -100,6 +102,8 @@ class Call:
     additional: dict[str, object]
     grant_tokens: Sequence[str] = field(default=(), repr=False)
     is_secure: bool = False
+    used: list[MaterialId] = field(default_factory=list)
+    event_id: str | None = None
 
 
 class WouldBlockSignal(Exception):  # noqa: N818 - a signal to the front-end, never a refusal

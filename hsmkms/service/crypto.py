@@ -8,20 +8,23 @@ from typing import Final, NoReturn
 from hsmkms.errors import (
     AccessDeniedError,
     CiphertextError,
+    ConflictError,
     DryRunError,
+    EncryptionLimitError,
     IncorrectKeyError,
     InvalidKeyUsageError,
+    ThrottlingError,
 )
 from hsmkms.formats.aad import blob_aad
 from hsmkms.formats.blob import Blob, Sealed, Suite, parse_blob, serialize_blob
 from hsmkms.formats.material_id import key_material_id
 from hsmkms.formats.wrapped_key import DATA_KEY_LENGTHS
 from hsmkms.model.actions import Action
-from hsmkms.model.keys import EncryptionAlgorithm, Key, KeyVersion
+from hsmkms.model.keys import EncryptionAlgorithm, Key, KeyOrigin, KeyVersion
 from hsmkms.model.names import KeyId
-from hsmkms.service.call import Call
+from hsmkms.service.call import Call, WouldBlockSignal
 from hsmkms.service.key_context import Particulars
-from hsmkms.service.region import RegionRoom
+from hsmkms.service.region import RegionRoom, current_version
 from hsmkms.service.results import DataKey, Decrypted, Encrypted, ReEncrypted, SealedDataKey
 
 _SYMMETRIC: Final = EncryptionAlgorithm.SYMMETRIC_DEFAULT
@@ -48,10 +51,11 @@ class CryptoVerbs(RegionRoom):
         """Seal 1 to 4096 bytes under the key's newest version, bound to the encryption context."""
         particulars = _particulars(encryption_context, algorithm, is_rehearsal=dry_run)
         key = self.resolve(call, Action.ENCRYPT, key_ref, particulars)
-        version = self._require_usable(key, algorithm)
-        _note_material(call, version)
+        self._require_usable(Action.ENCRYPT, key, algorithm)
         _stop_if_rehearsal(dry_run)
-        ciphertext_blob = self._seal(call, version, Suite.PLAINTEXT, encryption_context, plaintext)
+        version = self._charge(call, key)
+        _note_material(call, version)
+        ciphertext_blob = self._seal(version, Suite.PLAINTEXT, encryption_context, plaintext)
         return Encrypted(self.key_arn(key), ciphertext_blob)
 
     def decrypt(
@@ -96,7 +100,8 @@ class CryptoVerbs(RegionRoom):
             DryRunError: the caller may.
         """
         particulars = _particulars(encryption_context, algorithm)
-        self._require_usable(self.resolve(call, Action.DECRYPT, key_ref, particulars), algorithm)
+        key = self.resolve(call, Action.DECRYPT, key_ref, particulars)
+        self._require_usable(Action.DECRYPT, key, algorithm)
         raise DryRunError
 
     def re_encrypt(
@@ -132,15 +137,15 @@ class CryptoVerbs(RegionRoom):
             destination_key_ref,
             _particulars(destination_context, destination_algorithm, same_key=same_key, is_rehearsal=dry_run),
         )
-        destination_version = self._require_usable(destination, destination_algorithm)
-        destination_material_id = _note_material(call, destination_version, "destinationKeyMaterialId")
+        self._require_usable(Action.RE_ENCRYPT_TO, destination, destination_algorithm)
         if dry_run:
             self._open(source_version, blob, source_context)
             raise DryRunError
         # The budget comes before the token: should it have to wait for a disk, nothing was opened yet.
-        self.budget.take(destination_version.material_id, may_block=call.may_block)
+        destination_version = self._charge(call, destination)
+        destination_material_id = _note_material(call, destination_version, "destinationKeyMaterialId")
         opened = self._open(source_version, blob, source_context)
-        resealed = self._seal_counted(destination_version, blob.suite, destination_context, opened)
+        resealed = self._seal(destination_version, blob.suite, destination_context, opened)
         return ReEncrypted(
             source_key_arn=self.key_arn(source),
             source_key_material_id=source_material_id,
@@ -168,12 +173,12 @@ class CryptoVerbs(RegionRoom):
         same_key = self._same_key(call, None, source_key_ref, destination_key_ref)
         particulars = _particulars(source_context, source_algorithm, same_key=same_key)
         source = self.resolve(call, Action.RE_ENCRYPT_FROM, source_key_ref, particulars)
-        self._require_usable(source, source_algorithm)
+        self._require_usable(Action.RE_ENCRYPT_FROM, source, source_algorithm)
         particulars = _particulars(
             destination_context, destination_algorithm, same_key=same_key, is_rehearsal=True
         )
         destination = self.resolve(call, Action.RE_ENCRYPT_TO, destination_key_ref, particulars)
-        self._require_usable(destination, destination_algorithm)
+        self._require_usable(Action.RE_ENCRYPT_TO, destination, destination_algorithm)
         raise DryRunError
 
     def generate_data_key(
@@ -188,10 +193,10 @@ class CryptoVerbs(RegionRoom):
         """A fresh data key of 1 to 1024 bytes, in clear and sealed."""
         particulars = _particulars(encryption_context, _SYMMETRIC, is_rehearsal=dry_run)
         key = self.resolve(call, Action.GENERATE_DATA_KEY, key_ref, particulars)
-        version = self.require_enabled(key)
-        material_id = _note_material(call, version)
+        self.require_state(Action.GENERATE_DATA_KEY, key)
         _stop_if_rehearsal(dry_run)
-        self.budget.take(version.material_id, may_block=call.may_block)
+        version = self._charge(call, key)
+        material_id = _note_material(call, version)
         aad = self._aad(version, Suite.PLAINTEXT, encryption_context)
         data_key, sealed = self.hsm.seal_new_data_key(version, aad, length)
         return DataKey(
@@ -213,16 +218,16 @@ class CryptoVerbs(RegionRoom):
         """A fresh data key, sealed only; born inside the token where the token can do that."""
         particulars = _particulars(encryption_context, _SYMMETRIC, is_rehearsal=dry_run)
         key = self.resolve(call, Action.GENERATE_DATA_KEY_WITHOUT_PLAINTEXT, key_ref, particulars)
-        version = self.require_enabled(key)
-        material_id = _note_material(call, version)
+        self.require_state(Action.GENERATE_DATA_KEY_WITHOUT_PLAINTEXT, key)
         _stop_if_rehearsal(dry_run)
-        wrapping_id = self.hsm.wrapping_id if length in DATA_KEY_LENGTHS else None
+        wrapping_id = self._wrapping_id(key, length)
         if wrapping_id is not None:
             self.wrappings.require_noted(wrapping_id, may_block=call.may_block)
-        self.budget.take(version.material_id, may_block=call.may_block)
+        version = self._charge(call, key)
+        material_id = _note_material(call, version)
         if wrapping_id is not None:
             wrapped_key = self.hsm.wrap_new_data_key(wrapping_id, length)
-            blob = self._seal_counted(version, Suite.WRAPPED_DATA_KEY, encryption_context, wrapped_key)
+            blob = self._seal(version, Suite.WRAPPED_DATA_KEY, encryption_context, wrapped_key)
         else:
             aad = self._aad(version, Suite.PLAINTEXT, encryption_context)
             _, sealed = self.hsm.seal_new_data_key(version, aad, length)
@@ -246,14 +251,14 @@ class CryptoVerbs(RegionRoom):
         """The key and version that a blob names, if they are the caller's to use and the key named fits."""
         if key_ref is not None:
             key = self.resolve(call, action, key_ref, particulars)
-            self._require_usable(key, algorithm)
+            self._require_usable(action, key, algorithm)
             blob = parse_blob(ciphertext_blob)
             if blob.key_id != key.key_id:
                 raise IncorrectKeyError
         else:
             blob = parse_blob(ciphertext_blob)
             key = self._key_of_blob(call, action, blob, particulars)
-            self._require_usable(key, algorithm)
+            self._require_usable(action, key, algorithm)
         version = key.versions.get(blob.material_id)
         if version is None:
             raise CiphertextError
@@ -285,34 +290,57 @@ class CryptoVerbs(RegionRoom):
             return self.peek(snapshot, call, source_ref) == destination
         return ciphertext_blob is not None and _named_in(ciphertext_blob) == destination
 
-    def _require_usable(self, key: Key, algorithm: EncryptionAlgorithm) -> KeyVersion:
-        """The version that encrypts, of a key that may do so now and in that way.
+    def _require_usable(self, action: Action, key: Key, algorithm: EncryptionAlgorithm) -> None:
+        """Let pass a key that may do this now and in that way.
 
         Raises:
             KeyDisabledError, KeyStateError: it may not now.
             InvalidKeyUsageError: it is not made for the algorithm.
         """
-        version = self.require_enabled(key)
+        self.require_state(action, key)
         # Every key is symmetric until asymmetric ones are built.
         if algorithm is not _SYMMETRIC:
             raise InvalidKeyUsageError(f"Algorithm {algorithm} is incompatible with key spec {key.key_spec}.")
+
+    def _charge(self, call: Call, key: Key) -> KeyVersion:
+        """The version that encrypts, one encryption of whose budget is used; a used-up one is followed first.
+
+        Raises:
+            WouldBlockSignal: that has to wait, and the caller may not.
+            EncryptionLimitError: the material was imported, and so no other can follow by itself.
+        """
+        version = current_version(key)
+        try:
+            self.budget.take(version.material_id, may_block=call.may_block)
+        except EncryptionLimitError as error:
+            if key.origin is not KeyOrigin.AWS_KMS:
+                raise EncryptionLimitError(self.key_arn(key)) from error
+            if not call.may_block:
+                raise WouldBlockSignal from error
+            version = self._successor(key)
+            self.budget.take(version.material_id, may_block=call.may_block)
         return version
+
+    def _successor(self, key: Key) -> KeyVersion:
+        try:
+            return current_version(self.version_maker.rotate_by_itself(key, "encryption limit"))
+        except ConflictError as error:
+            # Another process is at it; to the caller that is a moment's trouble.
+            raise ThrottlingError from error
+
+    def _wrapping_id(self, key: Key, length: int) -> bytes | None:
+        """The object under which a data key leaves the token wrapped; None where it goes another way.
+
+        Imported material can be put into another token, and the wrapping object cannot.
+        """
+        if key.origin is not KeyOrigin.AWS_KMS or length not in DATA_KEY_LENGTHS:
+            return None
+        return self.hsm.wrapping_id
 
     def _aad(self, version: KeyVersion, suite: Suite, encryption_context: Mapping[str, str]) -> bytes:
         return blob_aad(suite, version.key_id, version.material_id, self.hsm.iv_length, encryption_context)
 
     def _seal(
-        self,
-        call: Call,
-        version: KeyVersion,
-        suite: Suite,
-        encryption_context: Mapping[str, str],
-        plaintext: bytes,
-    ) -> bytes:
-        self.budget.take(version.material_id, may_block=call.may_block)
-        return self._seal_counted(version, suite, encryption_context, plaintext)
-
-    def _seal_counted(
         self, version: KeyVersion, suite: Suite, encryption_context: Mapping[str, str], plaintext: bytes
     ) -> bytes:
         """Seal under a version whose budget was charged already."""
@@ -354,6 +382,7 @@ def _named_in(ciphertext_blob: bytes) -> KeyId | None:
 
 def _note_material(call: Call, version: KeyVersion, name: str = "keyMaterialId") -> str:
     """AWS's name of the version that is about to be used, which the record tells too."""
+    call.used.append(version.material_id)
     material_id = call.additional[name] = key_material_id(version.key_id, version.material_id)
     return material_id
 

@@ -88,7 +88,7 @@ class GrantVerbs(RegionRoom):
         offered = self._offered(call, plan)
         particulars = Particulars(more=_conditions(call, plan), offered=offered)
         key = self.resolve_without_alias(call, Action.CREATE_GRANT, key_ref, particulars)
-        self.require_enabled(key)
+        self.require_state(Action.CREATE_GRANT, key)
         _require_grantable(key, plan.operations)
         grant = replace(
             offered,
@@ -101,7 +101,7 @@ class GrantVerbs(RegionRoom):
         if dry_run:
             raise DryRunError
         with self.keys.change() as change:
-            self.require_enabled(self.require_present(change, key.key_id))
+            self.require_state(Action.CREATE_GRANT, self.require_present(change, key.key_id))
             self.require_still_allowed(call, Action.CREATE_GRANT, key, particulars)
             grant = _same_grant(change, grant) or self._added(change, key, grant)
         call.additional["grantId"] = grant.grant_id

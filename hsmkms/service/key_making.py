@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-import structlog
-
-from hsmkms.errors import AlreadyExistsError, KmsError, LimitExceededError
+from hsmkms.errors import DependencyTimeoutError, KmsError, LimitExceededError, NotFoundError
 from hsmkms.model.keys import (
     Alias,
     Key,
@@ -27,8 +26,7 @@ from hsmkms.ports.hsm import Hsm
 from hsmkms.ports.store import KeyChanges, KeyStore
 from hsmkms.service.budget import InvocationBudget
 from hsmkms.service.random_uuid import random_uuid
-
-_log = structlog.get_logger(__name__)
+from hsmkms.service.version_clearing import clear_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,7 @@ class KeyPlan:
 
     Attributes:
         alias_name: of an alias that comes with it, or the key does not come either.
+        rotation_days: between two automatic rotations; None for none.
     """
 
     account: AccountId
@@ -46,6 +45,8 @@ class KeyPlan:
     manager: KeyManager = KeyManager.CUSTOMER
     service: str | None = None
     alias_name: str | None = None
+    origin: KeyOrigin = KeyOrigin.AWS_KMS
+    rotation_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +59,23 @@ class KeyMaker:
     clock: Clock
 
     def make(self, plan: KeyPlan) -> Key:
-        """Make a key with its first version inside the token.
+        """Make a key with its first version inside the token; one of imported material gets none yet.
 
         The row is written as pending, the object made and checked, and the row enabled, so that a crash at
-        any point leaves something that ``doctor`` can name and ``sweep_pending_keys`` can undo.
+        any point leaves something that ``doctor`` can name and ``clear_version`` can undo.
 
         Raises:
             LimitExceededError: the token is full.
             AlreadyExistsError: the plan's alias is taken; no key was made.
         """
-        now = self.clock.now()
-        key_id = KeyId(random_uuid())
+        key = self._new_key(plan)
+        if plan.origin is KeyOrigin.EXTERNAL:
+            with self.keys.change() as change:
+                change.add_key(key, plan.tags, plan.policy)
+            return key
+        key_id, now = key.key_id, key.created_at
         material_id = MaterialId(self.hsm.random(16))
-        key = Key(
-            account=plan.account,
-            key_id=key_id,
-            state=KeyState.CREATING,
-            description=plan.description,
-            key_spec=KeySpec.SYMMETRIC_DEFAULT,
-            key_usage=KeyUsage.ENCRYPT_DECRYPT,
-            origin=KeyOrigin.AWS_KMS,
-            created_at=now,
-            current_material_id=None,
-            manager=plan.manager,
-            service=plan.service,
-        )
-        version = KeyVersion(key_id, material_id, VersionState.PENDING, b"", now)
+        version = KeyVersion(key_id, material_id, VersionState.PENDING, b"", now, now)
         with self.keys.change() as change:
             change.add_pending_key(key, version, plan.tags, plan.policy)
         # The check value is an encryption too, and the key's first block covers it.
@@ -99,25 +91,35 @@ class KeyMaker:
             with self.keys.change() as change:
                 enabled = change.enable_pending_key(key_id, material_id, check_value)
                 self._add_alias(change, plan, key_id)
-        except AlreadyExistsError:
-            self.unmake(version)
+        except NotFoundError as error:
+            # It took so long that a sweep has undone it.
+            clear_version(self.hsm, self.keys, self.clock, version)
+            raise DependencyTimeoutError from error
+        except KmsError:
+            clear_version(self.hsm, self.keys, self.clock, version)
             raise
         return enabled
 
-    def unmake(self, version: KeyVersion) -> bool:
-        """Undo a key that was begun and never enabled: the object first, then the row.
-
-        Returns:
-            False when the token failed; then the row stays for the next sweep.
-        """
-        try:
-            self.hsm.destroy_material(version.material_id)
-        except KmsError as error:
-            _log.warning("sweep_postponed", key_id=version.key_id, reason=str(error))
-            return False
-        with self.keys.change() as change:
-            change.remove_pending_key(version.key_id)
-        return True
+    def _new_key(self, plan: KeyPlan) -> Key:
+        now = self.clock.now()
+        is_external = plan.origin is KeyOrigin.EXTERNAL
+        days = plan.rotation_days
+        return Key(
+            account=plan.account,
+            key_id=KeyId(random_uuid()),
+            state=KeyState.PENDING_IMPORT if is_external else KeyState.CREATING,
+            description=plan.description,
+            key_spec=KeySpec.SYMMETRIC_DEFAULT,
+            key_usage=KeyUsage.ENCRYPT_DECRYPT,
+            origin=plan.origin,
+            created_at=now,
+            current_material_id=None,
+            manager=plan.manager,
+            service=plan.service,
+            tags={tag.tag_key: tag.tag_value for tag in plan.tags},
+            rotation_days=days,
+            next_rotation_at=None if days is None else now + timedelta(days=days),
+        )
 
     def _add_alias(self, change: KeyChanges, plan: KeyPlan, key_id: KeyId) -> None:
         if plan.alias_name is not None:

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Final
 
-import structlog
-
-from hsmkms.errors import NotFoundError
 from hsmkms.formats.marker import ListKind
 from hsmkms.model.actions import Action
 from hsmkms.model.keys import Key, KeyOrigin, KeySpec, KeyState, KeyUsage, Tag
@@ -22,13 +17,7 @@ from hsmkms.service.key_making import KeyPlan
 from hsmkms.service.key_policies import KeyPolicyVerbs, bypass_condition
 from hsmkms.service.paging import page_of, position
 from hsmkms.service.results import Page
-from hsmkms.service.service_keys import service_owned_plan
 from hsmkms.service.tags import require_few, require_tags_for_new_key, tag_conditions
-
-# A CreateKey that takes longer than this has lost its process, or its token: nobody waits for it any more.
-PENDING_KEY_LIFETIME: Final = timedelta(minutes=10)
-
-_log = structlog.get_logger(__name__)
 
 
 class KeyVerbs(KeyPolicyVerbs):
@@ -42,8 +31,9 @@ class KeyVerbs(KeyPolicyVerbs):
         tags: Sequence[Tag],
         policy_text: str | None = None,
         bypasses_lockout_check: bool = False,
+        origin: KeyOrigin = KeyOrigin.AWS_KMS,
     ) -> Key:
-        """Make a key with its first version inside the token.
+        """Make a key with its first version inside the token, or one whose material is to be imported.
 
         Args:
             policy_text: None for the default policy, by which the account decides.
@@ -54,7 +44,7 @@ class KeyVerbs(KeyPolicyVerbs):
             TagError: a tag that may not be.
         """
         require_few(tags)
-        particulars = particulars_of_new_key(tags, bypasses_lockout_check=bypasses_lockout_check)
+        particulars = particulars_of_new_key(tags, origin, bypasses_lockout_check=bypasses_lockout_check)
         self.require_allowed_in_account(call, Action.CREATE_KEY, particulars=particulars)
         if tags:
             self.require_allowed_in_account(call, Action.TAG_RESOURCE, particulars=particulars)
@@ -66,20 +56,9 @@ class KeyVerbs(KeyPolicyVerbs):
             policy = self.bound_key_policy(policy_text)
             if not bypasses_lockout_check:
                 self.require_no_lockout(call, policy, account)
-        enabled = self.maker.make(KeyPlan(account, policy, description, tags))
+        enabled = self.maker.make(KeyPlan(account, policy, description, tags, origin=origin))
         call.resources.append(self.key_arn(enabled))
         return enabled
-
-    def create_service_owned_key(self, service_name: str, description: str) -> Key:
-        """Make a key that a registered service owns; the operator's verb, which no caller has.
-
-        Raises:
-            NotFoundError: no such service.
-            LimitExceededError: the token is full.
-        """
-        if not self.directory.snapshot().has_service(service_name):
-            raise NotFoundError(f"There is no service {service_name}.")
-        return self.maker.make(service_owned_plan(service_name, description))
 
     def describe_key(self, call: Call, key_ref: str) -> Key:
         """A key's metadata, whatever its state."""
@@ -110,27 +89,29 @@ class KeyVerbs(KeyPolicyVerbs):
         """Replace a key's description."""
         key_id = self.resolve_without_alias(call, Action.UPDATE_KEY_DESCRIPTION, key_ref).key_id
         with self.keys.change() as change:
-            self.require_changeable(self.require_present(change, key_id))
+            self.require_state(Action.UPDATE_KEY_DESCRIPTION, self.require_present(change, key_id))
             change.set_description(key_id, description)
 
-    def sweep_pending_keys(self) -> None:
-        """Undo what a crash in the middle of ``create_key`` left behind: the object first, then the row."""
-        for version in self.keys.pending_keys(self.clock.now() - PENDING_KEY_LIFETIME):
-            if not self.maker.unmake(version):
-                return
-            _log.info("unfinished_key_removed", region=self.region, key_id=version.key_id)
-
     def _set_state(self, call: Call, action: Action, key_ref: str, state: KeyState) -> None:
-        key_id = self.resolve_without_alias(call, action, key_ref).key_id
+        self.change_state(self.resolve_without_alias(call, action, key_ref).key_id, action, state)
+
+    def change_state(self, key_id: KeyId, action: Action, state: KeyState) -> None:
+        """Enable or disable a key.
+
+        Raises:
+            KeyStateError: its state forbids the action.
+        """
         with self.keys.change() as change:
             # Read again inside the transaction: another process may have changed it since the snapshot.
             key = self.require_present(change, key_id)
-            self.require_changeable(key)
+            self.require_state(action, key)
             if key.state is not state:
                 change.set_state(key_id, state)
 
 
-def particulars_of_new_key(tags: Sequence[Tag], *, bypasses_lockout_check: bool) -> Particulars:
+def particulars_of_new_key(
+    tags: Sequence[Tag], origin: KeyOrigin = KeyOrigin.AWS_KMS, *, bypasses_lockout_check: bool
+) -> Particulars:
     """What a request for a new key says of itself."""
     return Particulars(
         more={
@@ -138,7 +119,7 @@ def particulars_of_new_key(tags: Sequence[Tag], *, bypasses_lockout_check: bool)
             "kms:customermasterkeyspec": (KeySpec.SYMMETRIC_DEFAULT.value,),
             "kms:keyusage": (KeyUsage.ENCRYPT_DECRYPT.value,),
             "kms:customermasterkeyusage": (KeyUsage.ENCRYPT_DECRYPT.value,),
-            "kms:keyorigin": (KeyOrigin.AWS_KMS.value,),
+            "kms:keyorigin": (origin.value,),
             "kms:multiregion": ("false",),
             **bypass_condition(bypasses_lockout_check=bypasses_lockout_check),
             **tag_conditions(tags),

@@ -13,22 +13,35 @@ from hsmkms.service.aliases import AliasVerbs
 from hsmkms.service.audit import audited, record_refusal
 from hsmkms.service.call import Call
 from hsmkms.service.crypto import CryptoVerbs
+from hsmkms.service.epoch import StoreEpoch
 from hsmkms.service.grants import GrantVerbs
-from hsmkms.service.keys import KeyVerbs
+from hsmkms.service.imports import ImportVerbs
+from hsmkms.service.last_usage import LastUsageVerbs
+from hsmkms.service.owned_keys import OwnedKeyVerbs
 from hsmkms.service.tags import TagVerbs
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Kms(KeyVerbs, AliasVerbs, TagVerbs, GrantVerbs, CryptoVerbs):
+class Kms(
+    OwnedKeyVerbs,
+    ImportVerbs,
+    AliasVerbs,
+    TagVerbs,
+    GrantVerbs,
+    CryptoVerbs,
+    LastUsageVerbs,
+):
     """One region, whole. Every verb is synchronous and may be called from any thread.
 
     Attributes:
+        epoch: tells whether the store is an older copy.
         token_lane: threads for work that waits for the token; one a session.
         store_lane: threads for work that waits for the store alone.
     """
 
+    epoch: StoreEpoch
     token_lane: Lane
     store_lane: Lane
 
@@ -39,7 +52,10 @@ class Kms(KeyVerbs, AliasVerbs, TagVerbs, GrantVerbs, CryptoVerbs):
 
     def audited(self, call: Call, act: Callable[[], Result], code_of: Callable[[KmsError], str]) -> Result:
         """Do something with its record; see ``service.audit.audited``."""
-        return audited(self.trail, call, act, code_of)
+        result = audited(self.trail, call, act, code_of)
+        if call.used:
+            self.usage.note(call)
+        return result
 
     def record_refusal(self, call: Call, refusal: KmsError, code_of: Callable[[KmsError], str]) -> None:
         """Leave the record of a call that was refused before a verb began, or given up."""
@@ -58,3 +74,4 @@ class Kms(KeyVerbs, AliasVerbs, TagVerbs, GrantVerbs, CryptoVerbs):
         self.token_lane.close()
         self.store_lane.close()
         self.budget.give_back()
+        self.usage.write()

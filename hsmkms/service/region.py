@@ -6,15 +6,9 @@ Which key is meant, and may the caller do this with it?
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
-from hsmkms.errors import (
-    InvalidArnError,
-    InvalidGrantTokenError,
-    KeyDisabledError,
-    KeyStateError,
-    NotFoundError,
-)
+from hsmkms.errors import InvalidArnError, InvalidGrantTokenError, NotFoundError
 from hsmkms.formats.grant_token import granted_by, is_token_of
 from hsmkms.formats.material_id import key_material_id
 from hsmkms.model.actions import Action
@@ -26,6 +20,7 @@ from hsmkms.model.names import (
     OPERATOR_ACCOUNT,
     AccountId,
     KeyId,
+    MaterialId,
     Region,
     alias_arn,
     key_arn,
@@ -34,7 +29,7 @@ from hsmkms.model.names import (
 from hsmkms.ports.clock import Clock
 from hsmkms.ports.directory import Directory
 from hsmkms.ports.hsm import Hsm
-from hsmkms.ports.store import KeyChanges, KeySnapshot, KeyStore
+from hsmkms.ports.store import ClockworkStore, KeyChanges, KeySnapshot, KeyStore
 from hsmkms.ports.trail import Trail
 from hsmkms.service.authorization import (
     NOTHING_THERE,
@@ -46,19 +41,14 @@ from hsmkms.service.budget import InvocationBudget
 from hsmkms.service.call import Call
 from hsmkms.service.key_context import NO_PARTICULARS, Particulars
 from hsmkms.service.key_making import KeyMaker
+from hsmkms.service.key_states import require_state
+from hsmkms.service.lifecycle import LifecycleSettings
 from hsmkms.service.service_keys import key_on_first_use
+from hsmkms.service.usage import UsageNotes
+from hsmkms.service.version_making import VersionMaker
 from hsmkms.service.wrappings import WrappingNotes
 
 RESERVED_ALIAS_PREFIX: Final = "alias/aws/"
-
-_STATE_PHRASES: Final = {
-    KeyState.CREATING: "is creating.",
-    KeyState.PENDING_DELETION: "is pending deletion.",
-    KeyState.PENDING_REPLICA_DELETION: "is pending replica deletion.",
-    KeyState.PENDING_IMPORT: "is pending import.",
-    KeyState.UNAVAILABLE: "is unavailable.",
-    KeyState.UPDATING: "is updating.",
-}
 
 
 @dataclass(frozen=True)
@@ -67,6 +57,9 @@ class RegionRoom:
 
     Attributes:
         directory: who exists, for policies and grants that name principals.
+        usage: when each version was used last.
+        time: what was observed of it.
+        rules: the operator's, for the life of keys.
         reserved_alias_prefix: begins the names of services' aliases, which nobody else may give.
     """
 
@@ -76,14 +69,22 @@ class RegionRoom:
     directory: Directory
     budget: InvocationBudget
     wrappings: WrappingNotes
+    usage: UsageNotes
+    time: ClockworkStore
     trail: Trail
     clock: Clock
+    rules: LifecycleSettings = field(default_factory=LifecycleSettings, kw_only=True)
     reserved_alias_prefix: str = field(default=RESERVED_ALIAS_PREFIX, kw_only=True)
 
     @property
     def maker(self) -> KeyMaker:
         """Makes this region's keys."""
         return KeyMaker(self.hsm, self.keys, self.budget, self.clock)
+
+    @property
+    def version_maker(self) -> VersionMaker:
+        """Gives this region's keys new versions."""
+        return VersionMaker(self.region, self.hsm, self.keys, self.budget, self.trail, self.clock)
 
     def key_arn(self, key: Key) -> str:
         """The ARN of a key of this region."""
@@ -198,26 +199,14 @@ class RegionRoom:
             raise InvalidGrantTokenError
         return grant
 
-    def require_enabled(self, key: Key) -> KeyVersion:
-        """The version that encrypts, of a key that may do cryptography now.
+    def require_state(self, action: Action, key: Key) -> None:
+        """Refuse what a key's state forbids.
 
         Raises:
-            KeyDisabledError, KeyStateError: it may not.
+            KeyDisabledError, KeyStateError: it does; see ``key_states.MATRIX``.
         """
-        if key.state is not KeyState.ENABLED or key.current_material_id is None:
-            if key.state is KeyState.DISABLED:
-                raise KeyDisabledError(self.key_arn(key))
-            raise KeyStateError(self.key_arn(key), _STATE_PHRASES[key.state])
-        return key.versions[key.current_material_id]
-
-    def require_changeable(self, key: Key) -> None:
-        """Refuse a key whose metadata may not change because it is on its way out.
-
-        Raises:
-            KeyStateError: it is pending deletion.
-        """
-        if key.state in (KeyState.PENDING_DELETION, KeyState.PENDING_REPLICA_DELETION):
-            raise KeyStateError(self.key_arn(key), _STATE_PHRASES[key.state])
+        if key.state is not KeyState.ENABLED or action is Action.CANCEL_KEY_DELETION:
+            require_state(action, key, self.key_arn(key))
 
     def require_present(self, change: KeyChanges, key_id: KeyId) -> Key:
         """A key as the latest commit has it, inside a write transaction.
@@ -275,7 +264,9 @@ class RegionRoom:
             via = call.caller.via
             is_own = via is not None and alias_name == self.reserved_alias_prefix + via.alias
             if is_own and account == call.caller.account:
-                made = key_on_first_use(self.maker, self.region, call, action, alias_name, particulars)
+                made = key_on_first_use(
+                    self.maker, self.region, call, action, alias_name, particulars, self.rules
+                )
                 if made is not None:
                     return made
             arn = alias_arn(self.region, account, alias_name)
@@ -287,6 +278,11 @@ class RegionRoom:
         """Refuse to say of another account's key whether it exists; the operator's are services' own."""
         if account != call.caller.account or account == OPERATOR_ACCOUNT:
             require(call, action, account, arn, NOTHING_THERE)
+
+
+def current_version(key: Key) -> KeyVersion:
+    """The version that encrypts, of a key whose state allows that: it has one, and that one its object."""
+    return key.versions[cast("MaterialId", key.current_material_id)]
 
 
 def _require_no_alias(key_ref: str) -> None:

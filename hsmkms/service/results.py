@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from hsmkms.model.grants import Grant
+from hsmkms.model.keys import KeyState, KeyVersion
+from hsmkms.model.usage import LastUse
 
 Item = TypeVar("Item")
 
@@ -86,3 +90,87 @@ class ShownGrant:
     key_arn: str
     grantee: str
     retiring: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RotationStatus:
+    """What GetKeyRotationStatus gives.
+
+    Attributes:
+        rotation_days, next_rotation_at: None unless automatic rotation is switched on.
+        on_demand_started_at: None unless a rotation on demand is under way.
+    """
+
+    key_arn: str
+    is_enabled: bool
+    rotation_days: int | None
+    next_rotation_at: datetime | None
+    on_demand_started_at: datetime | None
+
+
+class MaterialStanding(enum.StrEnum):
+    """AWS's KeyMaterialState."""
+
+    CURRENT = "CURRENT"
+    NON_CURRENT = "NON_CURRENT"
+    PENDING_ROTATION = "PENDING_ROTATION"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownVersion:
+    """A version as ListKeyRotations shows it.
+
+    Attributes:
+        is_imported: whether the material is there; None for material that the token made.
+    """
+
+    version: KeyVersion
+    key_material_id: str
+    standing: MaterialStanding
+    is_imported: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledDeletion:
+    """What ScheduleKeyDeletion gives."""
+
+    key_arn: str
+    deletion_at: datetime
+    state: KeyState
+    window_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportParameters:
+    """What GetParametersForImport gives.
+
+    Attributes:
+        public_key: SubjectPublicKeyInfo in DER.
+    """
+
+    key_arn: str
+    import_token: bytes = field(repr=False)
+    public_key: bytes
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedMaterial:
+    """What ImportKeyMaterial and DeleteImportedKeyMaterial give; the id is None where there was nothing."""
+
+    key_arn: str
+    key_material_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """What GetKeyLastUsage gives.
+
+    Attributes:
+        last: None when the key was not used since ``tracked_since``.
+    """
+
+    key_id: str
+    last: LastUse | None
+    tracked_since: datetime
+    created_at: datetime

@@ -23,6 +23,7 @@ from hsmkms.service.authorization import require
 from hsmkms.service.call import Call, WouldBlockSignal
 from hsmkms.service.key_context import KeyContext, Particulars
 from hsmkms.service.key_making import KeyMaker, KeyPlan
+from hsmkms.service.lifecycle import LifecycleSettings
 
 _FIRST_USES: Final = frozenset(
     {
@@ -46,6 +47,7 @@ def key_on_first_use(
     action: Action,
     alias_name: str,
     particulars: Particulars,
+    rules: LifecycleSettings,
 ) -> Key | None:
     """The key of the service that asks, made just now, for its own alias in the caller's account.
 
@@ -71,6 +73,7 @@ def key_on_first_use(
         manager=KeyManager.SERVICE,
         service=via.name,
         alias_name=alias_name,
+        rotation_days=rules.service_key_rotation_days,
     )
     _require_allowed(region, call, action, plan, particulars)
     if particulars.is_rehearsal:

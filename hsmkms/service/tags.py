@@ -29,7 +29,7 @@ class TagVerbs(RegionRoom):
         key_id = self.resolve_without_alias(call, Action.TAG_RESOURCE, key_ref, particulars).key_id
         _require_well_formed(tags)
         with self.keys.change() as change:
-            self.require_changeable(self.require_present(change, key_id))
+            self.require_state(Action.TAG_RESOURCE, self.require_present(change, key_id))
             tag_keys = {tag.tag_key for tag in change.tags(key_id)} | {tag.tag_key for tag in tags}
             if len(tag_keys) > TAGS_PER_KEY:
                 raise LimitExceededError(f"A key has at most {TAGS_PER_KEY} tags")
@@ -43,7 +43,7 @@ class TagVerbs(RegionRoom):
         if any(tag_key.lower().startswith(_RESERVED_PREFIX) for tag_key in tag_keys):
             raise TagError(f"Tags beginning with {_RESERVED_PREFIX} are reserved")
         with self.keys.change() as change:
-            self.require_changeable(self.require_present(change, key_id))
+            self.require_state(Action.UNTAG_RESOURCE, self.require_present(change, key_id))
             change.remove_tags(key_id, tag_keys)
 
     def list_resource_tags(self, call: Call, key_ref: str, *, limit: int, marker: str | None) -> Page[Tag]:

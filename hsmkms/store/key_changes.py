@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from hsmkms.errors import AlreadyExistsError, NotFoundError
 from hsmkms.model.grants import Grant
@@ -15,9 +15,12 @@ from hsmkms.policy.document import PolicyKind
 from hsmkms.policy.stored import StoredPolicy
 from hsmkms.store import change_log
 from hsmkms.store.grant_rows import grant_columns, load_grants
+from hsmkms.store.import_pairs import SqlImportPairChanges
+from hsmkms.store.key_deletions import bury_key, note_object_gone
 from hsmkms.store.key_rows import (
     alias_columns,
     alias_of,
+    changing_key_columns,
     key_columns,
     load_keys,
     policy_columns,
@@ -26,43 +29,39 @@ from hsmkms.store.key_rows import (
 )
 from hsmkms.store.moments import to_text
 from hsmkms.store.shared_policies import ids_of
-from hsmkms.store.tables import aliases, grants, key_changes, key_versions, keys, wrappings
+from hsmkms.store.tables import aliases, grants, key_changes, key_versions, keys, tombstones, wrappings
 from hsmkms.store.tables import tags as key_tags
+from hsmkms.store.version_changes import SqlVersionChanges
 
 
-class SqlKeyChanges:
+class SqlKeyChanges(SqlVersionChanges, SqlImportPairChanges):
     """``ports.store.KeyChanges`` in one transaction; every change is noted in the log beside it.
 
     Writers come one at a time, so what was looked up stays true until the commit, and a refusal comes before
     anything was written.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
     def key(self, key_id: KeyId) -> Key | None:
-        """A key that was enabled once."""
+        """A key that is not under way any more."""
         return load_keys(self._connection, [key_id]).get(key_id)
 
     def add_pending_key(
         self, key: Key, version: KeyVersion, tags: Sequence[Tag], policy: StoredPolicy
     ) -> None:
         """Write down a key that is about to be made."""
-        same_key = select(keys.c.key_id).where(keys.c.key_id == key.key_id)
-        same_material = select(key_versions.c.key_id).where(key_versions.c.material_id == version.material_id)
-        if self._connection.execute(same_key.union_all(same_material)).first() is not None:
-            raise AlreadyExistsError(f"The key {key.key_id} exists already.")
-        self._connection.execute(insert(keys).values(key_columns(key) | policy_columns(policy)))
+        self._require_new_key(key.key_id)
+        self.require_new_material(version.material_id)
+        self._insert_key(key, tags, policy)
         self._connection.execute(insert(key_versions).values(version_columns(version)))
-        self._replace_tags(key.key_id, tags)
 
     def enable_pending_key(self, key_id: KeyId, material_id: MaterialId, check_value: bytes) -> Key:
         """Enable a pending key."""
+        under_way = select(keys.c.key_id).where(keys.c.key_id == key_id, keys.c.state == KeyState.CREATING)
         enabled = self._connection.execute(
             update(key_versions)
             .where(
                 key_versions.c.material_id == material_id,
-                key_versions.c.key_id == key_id,
+                key_versions.c.key_id.in_(under_way),
                 key_versions.c.state == VersionState.PENDING,
             )
             .values(state=VersionState.ENABLED, check_value=check_value)
@@ -78,11 +77,38 @@ class SqlKeyChanges:
         return load_keys(self._connection, [key_id])[key_id]
 
     def remove_pending_key(self, key_id: KeyId) -> None:
-        """Forget a key that was never enabled."""
-        is_pending = keys.c.current_material_id.is_(None)
+        """Forget a key that is under way."""
+        is_pending = keys.c.state == KeyState.CREATING
         if self._connection.execute(delete(keys).where(keys.c.key_id == key_id, is_pending)).rowcount:
             # No snapshot has the key, but its grants go with it.
             self._log_key(key_id)
+
+    def add_key(self, key: Key, tags: Sequence[Tag], policy: StoredPolicy) -> None:
+        """Write down a key that has no version yet."""
+        self._require_new_key(key.key_id)
+        self._insert_key(key, tags, policy)
+        self._log_key(key.key_id)
+
+    def put_key(self, key: Key) -> None:
+        """Replace what a key says of itself."""
+        replaced = self._connection.execute(
+            update(keys).where(keys.c.key_id == key.key_id).values(changing_key_columns(key))
+        )
+        if replaced.rowcount:
+            self._log_key(key.key_id)
+
+    def remove_key(self, key_id: KeyId, now: datetime) -> None:
+        """Turn a key into a tombstone."""
+        named = select(aliases.c.account, aliases.c.name).where(aliases.c.key_id == key_id)
+        names = self._connection.execute(named).all()
+        if bury_key(self._connection, key_id, now):
+            for account, name in names:
+                self._log_alias(AccountId(account), name)
+            self._log_key(key_id)
+
+    def note_destroyed(self, material_id: MaterialId, now: datetime) -> None:
+        """A condemned object is gone from the token."""
+        note_object_gone(self._connection, material_id, now)
 
     def set_state(self, key_id: KeyId, state: KeyState) -> None:
         """Change a key's state."""
@@ -195,6 +221,16 @@ class SqlKeyChanges:
             self._connection.execute(
                 insert(wrappings).values(wrapping_id=wrapping_id, first_used_at=to_text(now))
             )
+
+    def _require_new_key(self, key_id: KeyId) -> None:
+        same_key = select(keys.c.key_id).where(keys.c.key_id == key_id)
+        deleted = select(tombstones.c.key_id).where(tombstones.c.key_id == key_id)
+        if self._connection.execute(same_key.union_all(deleted)).first() is not None:
+            raise AlreadyExistsError(f"The key {key_id} exists already.")
+
+    def _insert_key(self, key: Key, tags: Sequence[Tag], policy: StoredPolicy) -> None:
+        self._connection.execute(insert(keys).values(key_columns(key) | policy_columns(policy)))
+        self._replace_tags(key.key_id, tags)
 
     def _replace_tags(self, key_id: KeyId, tags: Sequence[Tag]) -> None:
         values = {tag.tag_key: tag.tag_value for tag in tags}

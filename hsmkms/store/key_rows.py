@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, select
@@ -18,6 +19,7 @@ from hsmkms.model.keys import (
     KeyState,
     KeyUsage,
     KeyVersion,
+    RotationType,
     VersionState,
 )
 from hsmkms.model.names import AccountId, KeyId, MaterialId
@@ -30,14 +32,17 @@ from hsmkms.store.tables import aliases, key_versions, keys, tags
 # Policies are long, and keys do without them.
 _KEY_COLUMNS: Final = [column for column in keys.c if column.name not in ("policy", "policy_ids")]
 
+IS_SEEN: Final = keys.c.state != KeyState.CREATING
+"""Whether a key is in snapshots and lists: one that waits for its first material is, one under way is not."""
+
 Wanted: TypeAlias = Select[tuple[str | None]] | Sequence[KeyId]
 """Ids of keys: a query for them, or themselves."""
 
 
 def load_keys(connection: Connection, wanted: Wanted | None) -> dict[KeyId, Key]:
-    """Keys that were enabled once, in four queries; all of them, or those of some ids."""
-    key_query = select(*_KEY_COLUMNS).where(keys.c.current_material_id.is_not(None))
-    version_query = select(key_versions).where(key_versions.c.state == VersionState.ENABLED)
+    """Keys that are not under way, in four queries; all of them, or those of some ids."""
+    key_query = select(*_KEY_COLUMNS).where(IS_SEEN)
+    version_query = select(key_versions)
     tag_query = select(tags).order_by(tags.c.key_id, tags.c.tag_key)
     alias_query = select(aliases.c.key_id, aliases.c.name)
     if wanted is not None:
@@ -47,7 +52,7 @@ def load_keys(connection: Connection, wanted: Wanted | None) -> dict[KeyId, Key]
         alias_query = alias_query.where(aliases.c.key_id.in_(wanted))
     parts: dict[str, _Parts] = defaultdict(_Parts)
     for row in connection.execute(version_query):
-        parts[row.key_id].versions[MaterialId(row.material_id)] = version_of(row)
+        parts[row.key_id].add_version(version_of(row))
     for row in connection.execute(tag_query):
         parts[row.key_id].tags[row.tag_key] = row.tag_value
     for row in connection.execute(alias_query):
@@ -60,8 +65,13 @@ class _Parts:
     """What other tables say about a key."""
 
     versions: dict[MaterialId, KeyVersion] = field(default_factory=dict)
+    other_versions: dict[MaterialId, KeyVersion] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     aliases: list[str] = field(default_factory=list)
+
+    def add_version(self, version: KeyVersion) -> None:
+        decrypts = version.state is VersionState.ENABLED
+        (self.versions if decrypts else self.other_versions)[version.material_id] = version
 
 
 def _key_of(row: Row[Any], parts: _Parts) -> Key:
@@ -74,12 +84,16 @@ def _key_of(row: Row[Any], parts: _Parts) -> Key:
         key_usage=KeyUsage(row.key_usage),
         origin=KeyOrigin(row.origin),
         created_at=from_text(row.created_at),
-        current_material_id=MaterialId(row.current_material_id),
+        current_material_id=None if row.current_material_id is None else MaterialId(row.current_material_id),
         versions=parts.versions,
         manager=KeyManager(row.manager),
         service=row.service,
         tags=parts.tags,
         aliases=frozenset(parts.aliases),
+        other_versions=parts.other_versions,
+        rotation_days=row.rotation_days,
+        next_rotation_at=_moment(row.next_rotation_at),
+        deletion_at=_moment(row.deletion_at),
     )
 
 
@@ -88,15 +102,25 @@ def key_columns(key: Key) -> dict[str, object]:
     return {
         "key_id": key.key_id,
         "account": key.account,
-        "state": key.state,
-        "description": key.description,
         "key_spec": key.key_spec,
         "key_usage": key.key_usage,
         "origin": key.origin,
         "created_at": to_text(key.created_at),
-        "current_material_id": key.current_material_id,
         "manager": key.manager,
         "service": key.service,
+        **changing_key_columns(key),
+    }
+
+
+def changing_key_columns(key: Key) -> dict[str, object]:
+    """What changes in the life of a key, of its own row."""
+    return {
+        "state": key.state,
+        "description": key.description,
+        "current_material_id": key.current_material_id,
+        "rotation_days": key.rotation_days,
+        "next_rotation_at": _text(key.next_rotation_at),
+        "deletion_at": _text(key.deletion_at),
     }
 
 
@@ -118,6 +142,12 @@ def version_columns(version: KeyVersion) -> dict[str, object]:
         "state": version.state,
         "check_value": version.check_value,
         "created_at": to_text(version.created_at),
+        "changed_at": to_text(version.changed_at),
+        "origin": version.origin,
+        "rotated_at": _text(version.rotated_at),
+        "rotation_type": version.rotation_type,
+        "expires_at": _text(version.expires_at),
+        "description": version.description,
     }
 
 
@@ -129,6 +159,12 @@ def version_of(row: Row[Any]) -> KeyVersion:
         state=VersionState(row.state),
         check_value=row.check_value,
         created_at=from_text(row.created_at),
+        changed_at=from_text(row.changed_at or row.created_at),
+        origin=KeyOrigin(row.origin),
+        rotated_at=_moment(row.rotated_at),
+        rotation_type=None if row.rotation_type is None else RotationType(row.rotation_type),
+        expires_at=_moment(row.expires_at),
+        description=row.description,
     )
 
 
@@ -152,3 +188,11 @@ def alias_of(row: Row[Any]) -> Alias:
         created_at=from_text(row.created_at),
         updated_at=from_text(row.updated_at),
     )
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else to_text(moment)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else from_text(text)

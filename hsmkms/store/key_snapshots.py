@@ -13,7 +13,7 @@ from hsmkms.policy.grant_book import GrantBook
 from hsmkms.policy.stored import StoredPolicy
 from hsmkms.ports.store import KeySnapshot
 from hsmkms.store.grant_rows import load_grants
-from hsmkms.store.key_rows import Wanted, load_keys, policy_of
+from hsmkms.store.key_rows import IS_SEEN, Wanted, load_keys, policy_of
 from hsmkms.store.shared_policies import SharedPolicies
 from hsmkms.store.tables import aliases, grants, key_changes, keys
 
@@ -74,9 +74,7 @@ class KeyReader:
         )
 
     def _policies(self, connection: Connection, wanted: Wanted | None) -> dict[KeyId, StoredPolicy]:
-        query = select(keys.c.key_id, keys.c.account, keys.c.policy, keys.c.policy_ids).where(
-            keys.c.current_material_id.is_not(None)
-        )
+        query = select(keys.c.key_id, keys.c.account, keys.c.policy, keys.c.policy_ids).where(IS_SEEN)
         if wanted is not None:
             query = query.where(keys.c.key_id.in_(wanted))
         return {

@@ -5,25 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
 from hsmkms.errors import ServiceFaultError
 from hsmkms.model.grants import Grant
+from hsmkms.model.imports import ImportPair
 from hsmkms.model.keys import Alias, KeyVersion, Tag, VersionState
 from hsmkms.model.names import AccountId, KeyId, Region
-from hsmkms.ports.store import KeySnapshot
+from hsmkms.ports.store import Condemned, KeySnapshot, Tombstone
 from hsmkms.store import change_log
 from hsmkms.store.database import Database
 from hsmkms.store.grant_rows import load_grants
+from hsmkms.store.import_pairs import import_pair_of
 from hsmkms.store.key_changes import SqlKeyChanges
-from hsmkms.store.key_rows import alias_of, version_of
+from hsmkms.store.key_deletions import condemned_of, tombstone_of
+from hsmkms.store.key_rows import IS_SEEN, alias_of, version_of
 from hsmkms.store.key_snapshots import KeyReader
 from hsmkms.store.moments import to_text
 from hsmkms.store.settings import StoreSettings
 from hsmkms.store.snapshots import Snapshots
-from hsmkms.store.tables import aliases, grants, key_changes, key_versions, keys, tags, wrappings
+from hsmkms.store.tables import (
+    aliases,
+    condemned,
+    grants,
+    import_pairs,
+    key_changes,
+    key_versions,
+    keys,
+    tags,
+    tombstones,
+    wrappings,
+)
+
+_UNFINISHED: Final = (VersionState.PENDING, VersionState.IMPORTING, VersionState.DESTROYING)
 
 
 class SqliteKeyStore:
@@ -55,7 +71,7 @@ class SqliteKeyStore:
         """A page of an account's keys, those under way left out."""
         query = (
             select(keys.c.key_id)
-            .where(keys.c.account == account, keys.c.current_material_id.is_not(None))
+            .where(keys.c.account == account, IS_SEEN)
             .where(keys.c.key_id > (after or ""))
             .order_by(keys.c.key_id)
             .limit(limit)
@@ -107,16 +123,38 @@ class SqliteKeyStore:
         with self._database.read() as connection:
             return frozenset(connection.scalars(select(wrappings.c.wrapping_id)))
 
-    def pending_keys(self, older_than: datetime) -> Sequence[KeyVersion]:
-        """Versions that were begun and never enabled, the oldest first."""
+    def unfinished_versions(self, changed_before: datetime) -> Sequence[KeyVersion]:
+        """Versions under way since before a moment, the oldest first."""
+        changed_at = func.coalesce(key_versions.c.changed_at, key_versions.c.created_at)
         query = (
             select(key_versions)
-            .where(key_versions.c.state == VersionState.PENDING)
-            .where(key_versions.c.created_at < to_text(older_than))
-            .order_by(key_versions.c.created_at, key_versions.c.material_id)
+            .where(key_versions.c.state.in_(_UNFINISHED), changed_at < to_text(changed_before))
+            .order_by(changed_at, key_versions.c.material_id)
         )
         with self._database.read() as connection:
             return [version_of(row) for row in connection.execute(query)]
+
+    def condemned(self) -> Sequence[Condemned]:
+        """Objects of deleted keys, the oldest first."""
+        query = select(condemned).order_by(condemned.c.since, condemned.c.material_id)
+        with self._database.read() as connection:
+            return [condemned_of(row) for row in connection.execute(query)]
+
+    def tombstones(self) -> Sequence[Tombstone]:
+        """All deleted keys, the oldest first."""
+        query = select(tombstones).order_by(tombstones.c.deleted_at, tombstones.c.key_id)
+        with self._database.read() as connection:
+            return [tombstone_of(row) for row in connection.execute(query)]
+
+    def expired_import_pairs(self, now: datetime) -> Sequence[ImportPair]:
+        """Import pairs whose time is over, the oldest first."""
+        query = (
+            select(import_pairs)
+            .where(import_pairs.c.expires_at <= to_text(now))
+            .order_by(import_pairs.c.expires_at, import_pairs.c.pair_id)
+        )
+        with self._database.read() as connection:
+            return [import_pair_of(row) for row in connection.execute(query)]
 
     def close(self) -> None:
         """Close idle connections; a later call opens new ones."""

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
+    Double,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -38,6 +41,9 @@ keys = Table(
     Column("policy_ids", Text, nullable=False),
     Column("manager", String(16), nullable=False),
     Column("service", String(256)),
+    Column("rotation_days", Integer),
+    Column("next_rotation_at", MOMENT),
+    Column("deletion_at", MOMENT),
     Index("keys_by_account", "account", "key_id"),
 )
 
@@ -49,7 +55,15 @@ key_versions = Table(
     Column("state", String(16), nullable=False),
     Column("check_value", LargeBinary, nullable=False),
     Column("created_at", MOMENT, nullable=False),
+    # Null in what a process of the version before wrote meanwhile: as it was made.
+    Column("changed_at", MOMENT),
+    Column("origin", String(32), nullable=False),
+    Column("rotated_at", MOMENT),
+    Column("rotation_type", String(16)),
+    Column("expires_at", MOMENT),
+    Column("description", Text, nullable=False),
     Index("key_versions_by_key", "key_id"),
+    Index("key_versions_by_state", "state"),
 )
 
 aliases = Table(
@@ -104,6 +118,43 @@ wrappings = Table(
     Column("first_used_at", MOMENT, nullable=False),
 )
 
+# The three that follow have no foreign key: they outlive their key.
+
+# Objects of deleted keys that the token may still hold.
+condemned = Table(
+    "condemned",
+    keys_metadata,
+    Column("material_id", LargeBinary(16), primary_key=True),
+    Column("key_id", String(36), nullable=False),
+    Column("since", MOMENT, nullable=False),
+    Index("condemned_by_key", "key_id"),
+)
+
+tombstones = Table(
+    "tombstones",
+    keys_metadata,
+    Column("key_id", String(36), primary_key=True),
+    Column("account", String(12), nullable=False),
+    Column("created_at", MOMENT, nullable=False),
+    Column("deleted_at", MOMENT, nullable=False),
+    # Null until the last of its objects is gone from the token.
+    Column("destroyed_at", MOMENT),
+)
+
+import_pairs = Table(
+    "import_pairs",
+    keys_metadata,
+    Column("pair_id", LargeBinary(16), primary_key=True),
+    Column("key_id", String(36), nullable=False),
+    Column("algorithm", String(32), nullable=False),
+    Column("key_spec", String(32), nullable=False),
+    # Null where the private key never left the token.
+    Column("sealed_private_key", LargeBinary),
+    Column("expires_at", MOMENT, nullable=False),
+    Index("import_pairs_by_key", "key_id"),
+    Index("import_pairs_by_expiry", "expires_at"),
+)
+
 # What a snapshot has to read again: a key by its id, an alias by account and name, or a grant by its id. The
 # mark is random (see change_log.py).
 key_changes = Table(
@@ -125,4 +176,45 @@ invocations = Table(
     counters_metadata,
     Column("material_id", LargeBinary(16), primary_key=True),
     Column("reserved", BigInteger, nullable=False),
+    Column("spent", Boolean, nullable=False),
+)
+
+# One row, made with the store.
+epoch = Table(
+    "epoch",
+    counters_metadata,
+    Column("store_id", LargeBinary(16), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    # Since when last uses are kept.
+    Column("tracked_since", MOMENT, nullable=False),
+)
+
+last_uses = Table(
+    "last_uses",
+    counters_metadata,
+    Column("material_id", LargeBinary(16), primary_key=True),
+    Column("operation", String(64), primary_key=True),
+    Column("used_at", MOMENT, nullable=False),
+    Column("event_id", String(64), nullable=False),
+    Column("request_id", String(64), nullable=False),
+)
+
+# Whose turn it is to do a kind of work.
+leases = Table(
+    "leases",
+    counters_metadata,
+    Column("work", String(32), primary_key=True),
+    Column("holder", LargeBinary(16), nullable=False),
+    Column("expires_at", MOMENT, nullable=False),
+)
+
+# How much time those who did that work have observed.
+observed_time = Table(
+    "observed_time",
+    counters_metadata,
+    Column("work", String(32), primary_key=True),
+    Column("trusted", MOMENT, nullable=False),
+    Column("last_wall", MOMENT, nullable=False),
+    Column("observed_seconds", Double, nullable=False),
+    Column("held_at_seconds", Double),
 )

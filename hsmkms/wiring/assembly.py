@@ -16,18 +16,27 @@ from hsmkms.ports.hsm import CallStyle
 from hsmkms.service.accounts import Accounts
 from hsmkms.service.admission import Lane
 from hsmkms.service.budget import InvocationBudget
+from hsmkms.service.clockwork import Clockwork
+from hsmkms.service.epoch import StoreEpoch
 from hsmkms.service.identity_secrets import IdentitySecrets
 from hsmkms.service.kms import Kms
 from hsmkms.service.logins import Logins
 from hsmkms.service.sessions import Sessions
+from hsmkms.service.usage import UsageNotes
 from hsmkms.service.wrappings import WrappingNotes
-from hsmkms.store import SqliteDirectory, SqliteInvocationStore, SqliteKeyStore
+from hsmkms.store import (
+    SqliteClockworkStore,
+    SqliteDirectory,
+    SqliteInvocationStore,
+    SqliteKeyStore,
+    SqliteUsageStore,
+)
 from hsmkms.trail.jsonl import JsonlTrail
 from hsmkms.wiring.clock import SystemClock
 
 _STORE_THREADS: Final = 4
 _WAITERS_A_THREAD: Final = 8
-_SPARE_SESSIONS: Final = 2  # the event loop's, and the keeper's
+_SPARE_SESSIONS: Final = 4  # the event loop's, and those of the keeper's three threads
 # Writers of all workers take turns, each with an fsync: a second is soon over under load.
 _STORE_WAIT_SECONDS: Final = 4.0
 
@@ -53,10 +62,15 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Service:
-    """Everything that a worker serves."""
+    """Everything that a worker serves.
+
+    Attributes:
+        clockworks: what is due in each region.
+    """
 
     tokens: Tokens
     regions: Mapping[Region, Kms]
+    clockworks: Mapping[Region, Clockwork]
     aws: AwsDoor
     health: HealthPages
 
@@ -128,26 +142,40 @@ def build_service(settings: Settings) -> Service:
     }
     sessions = Sessions(tokens.directory, tokens.secrets, tokens.clock)
     aws = AwsDoor(regions, tokens.logins, sessions, settings.aws, tokens.clock.now)
-    return Service(tokens, regions, aws, HealthPages(regions))
+    clockworks = {region: build_clockwork(settings, kms) for region, kms in regions.items()}
+    return Service(tokens, regions, clockworks, aws, HealthPages(regions))
+
+
+def build_clockwork(settings: Settings, kms: Kms) -> Clockwork:
+    """What is due in one region."""
+    return Clockwork(kms, SqliteInvocationStore(settings.store, kms.region))
 
 
 def _build_region(settings: Settings, region: Region, token: RegionSettings, tokens: Tokens) -> Kms:
     hsm, clock = tokens.hsms[region], tokens.clock
-    wait_seconds = token.session_wait_seconds
-    # Where calls are made on the event loop too, it must never wait for a session that a thread holds.
-    threads = (
-        max(1, token.sessions - _SPARE_SESSIONS) if hsm.call_style is CallStyle.INLINE else token.sessions
-    )
+    threads, wait_seconds = token.sessions, token.session_wait_seconds
+    if hsm.call_style is CallStyle.INLINE:
+        # Calls are made on the event loop too, which must never wait for a session that a thread holds.
+        threads = max(1, threads - _SPARE_SESSIONS)
+        # What is handed off changes objects or waits for a disk, with all workers taking turns.
+        wait_seconds = max(wait_seconds, _STORE_WAIT_SECONDS)
     keys = SqliteKeyStore(settings.store, region)
+    invocations = SqliteInvocationStore(settings.store, region)
+    trail = JsonlTrail(settings.trail.directory / region, clock)
+    epoch = StoreEpoch(region, hsm, invocations, keys, trail, clock)
     return Kms(
         region=region,
         hsm=hsm,
         keys=keys,
         directory=tokens.directory,
-        budget=InvocationBudget(SqliteInvocationStore(settings.store, region)),
+        budget=InvocationBudget(invocations, epoch, settings.lifecycle.encryption_limits),
         wrappings=WrappingNotes(keys, clock),
-        trail=JsonlTrail(settings.trail.directory / region, clock),
+        usage=UsageNotes(SqliteUsageStore(settings.store, region)),
+        time=SqliteClockworkStore(settings.store, region),
+        trail=trail,
         clock=clock,
+        epoch=epoch,
+        rules=settings.lifecycle,
         token_lane=Lane(
             f"token-{region}",
             clock,

@@ -127,7 +127,7 @@ def prepare(
     tokens = build_tokens(settings)
     for region, hsm in tokens.hsms.items():
         _prepare_token(settings, region, tokens)
-        _require_ready(region, hsm.connect())
+        require_ready(region, hsm.connect())
     tokens.accounts.establish(account)
     return _root_access_key(tokens, account, access_key, reveals=reveals)
 
@@ -160,12 +160,22 @@ def make_service_owned_key(settings: Settings, region: Region, service_name: str
     if region not in settings.regions:
         raise SettingsConflictError(f"there is no region {region} in the settings")
     service = build_service(settings)
-    _require_ready(region, service.tokens.hsms[region].connect())
+    require_ready(region, service.tokens.hsms[region].connect())
     kms = service.regions[region]
     try:
         return kms.key_arn(kms.create_service_owned_key(service_name, description))
     finally:
         service.close()
+
+
+def require_ready(region: Region, readiness: Readiness) -> None:
+    """Refuse to go on without a region's token.
+
+    Raises:
+        TokenPreparationError: it is away or refuses.
+    """
+    if readiness.state is not ReadinessState.READY:
+        raise TokenPreparationError(f"region {region}: {readiness.reason}")
 
 
 def _prepare_token(settings: Settings, region: Region, tokens: Tokens) -> None:
@@ -208,8 +218,3 @@ def _root_access_key(
 
 def _has_secret(tokens: Tokens, access_key: AccessKey, secret: str) -> bool:
     return hmac.compare_digest(tokens.secrets.secret_of(access_key).encode(), secret.encode())
-
-
-def _require_ready(region: Region, readiness: Readiness) -> None:
-    if readiness.state is not ReadinessState.READY:
-        raise TokenPreparationError(f"region {region}: {readiness.reason}")

@@ -309,14 +309,152 @@ def test_an_upgrade_by_init_is_quiet(prepared: tuple[Deployment, RootKey]) -> No
     path = deployment.data / "regions" / REGION / "keys.sqlite"
     with sqlite3.connect(path) as raw:
         # The newest step undone.
-        raw.execute("DROP TABLE grants")
-        for column in ("policy", "policy_ids", "manager", "service"):
+        for table in ("condemned", "tombstones", "import_pairs"):
+            raw.execute(f"DROP TABLE {table}")
+        for column in ("rotation_days", "next_rotation_at", "deletion_at"):
             raw.execute(f"ALTER TABLE keys DROP COLUMN {column}")
-        raw.execute("ALTER TABLE change_log DROP COLUMN grant_id")
-        raw.execute("UPDATE alembic_version SET version_num = 'keys_0003'")
-    refused(deployment.run("serve"), FAILED, "keys_0003", "keys_0004", "hsmkms init")
+        raw.execute("DROP INDEX key_versions_by_state")
+        for column in ("changed_at", "origin", "rotated_at", "rotation_type", "expires_at", "description"):
+            raw.execute(f"ALTER TABLE key_versions DROP COLUMN {column}")
+        raw.execute("UPDATE alembic_version SET version_num = 'keys_0004'")
+    refused(deployment.run("serve"), FAILED, "keys_0004", "keys_0005", "hsmkms init")
     outcome = deployment.run("init", "--json")
     assert (outcome.code, outcome.stderr) == (0, "")
+
+
+# --- the life of a key -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def alive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment, Any]]:
+    """A running server on a token of its own, and a client of its root."""
+    directory = tmp_path_factory.mktemp("alive")
+    deployment = Deployment(directory)
+    deployment.add_region(REGION, make_softhsm_token(directory / "softhsm", "alive"))
+    root = deployment.init()
+    with serving(deployment) as served:
+        yield deployment, served.client(root, REGION)
+
+
+def _key_file(directory: Path) -> Path:
+    file = directory / "key-material"
+    file.touch(mode=0o600)
+    file.write_bytes(os.urandom(32))
+    return file
+
+
+def _events(deployment: Deployment, name: str) -> list[dict[str, Any]]:
+    """What the service, or an operator, did by itself."""
+    files = (deployment.data / "trail" / REGION).glob("*.jsonl")
+    records = [json.loads(line) for file in files for line in file.read_text().splitlines() if line.strip()]
+    return [one for one in records if (one["eventName"], one["eventType"]) == (name, "AwsServiceEvent")]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "place"),
+    [
+        pytest.param("RSAES_OAEP_SHA_1", "token", id="in the token"),
+        pytest.param("RSAES_OAEP_SHA_256", "software", id="in software"),
+        pytest.param("RSA_AES_KEY_WRAP_SHA_1", "software", id="wrapped twice, SHA-1"),
+        pytest.param("RSA_AES_KEY_WRAP_SHA_256", "software", id="wrapped twice"),
+    ],
+)
+def test_a_local_file_becomes_key_material_in_one_step(
+    alive: tuple[Deployment, Any], tmp_path: Path, algorithm: str, place: str
+) -> None:
+    deployment, kms = alive
+    key = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]
+    file = _key_file(tmp_path)
+    command = ("keys", "import", key["Arn"], str(file), "--algorithm", algorithm, "--json")
+    outcome = deployment.run(*command, "--region", REGION, "--description", "from the safe")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    taken = outcome.members
+    assert (taken["key_arn"], taken["state"], taken["unwrapped_in"]) == (key["Arn"], "enabled", place)
+    blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"under my own key")["CiphertextBlob"]
+    assert (
+        kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["CurrentKeyMaterialId"]
+        == taken["key_material_id"]
+    )
+    kms.delete_imported_key_material(KeyId=key["KeyId"])
+    assert refusal(kms.decrypt, CiphertextBlob=blob).code == "KMSInvalidStateException"
+    again = deployment.run(*command, "--existing").members
+    assert again["key_material_id"] == taken["key_material_id"]
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"under my own key"
+    events = [
+        event["serviceEventDetails"]
+        for event in _events(deployment, "ImportKeyMaterial")
+        if event["serviceEventDetails"]["keyId"] == key["KeyId"]
+    ]
+    assert [(one["keyMaterialId"], one["unwrappedIn"]) for one in events] == [
+        (taken["key_material_id"], place)
+    ] * 2
+    for said in (outcome.said, json.dumps(events)):
+        assert file.read_bytes().hex() not in said
+    listed = deployment.run("tasks", "list", "--json").members["regions"][REGION]
+    assert (listed["expired_import_pairs"]["count"], listed["unfinished"]["count"]) == (0, 0)
+
+
+def test_what_cannot_be_imported_is_refused(alive: tuple[Deployment, Any], tmp_path: Path) -> None:
+    deployment, kms = alive
+    own, file = new_key(kms), _key_file(tmp_path)
+    external = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]["KeyId"]
+    short = tmp_path / "short"
+    short.write_bytes(b"s3cr3t")
+    for arguments, code, words in (
+        ((own, file), REFUSED, ("origin is AWS_KMS",)),
+        (("no-such-key", file), REFUSED, ("there is no key no-such-key in region",)),
+        (("arn:aws:kms:eu-west-9:123456789012:key/k", file), REFUSED, ("not a key of region eu-west-1",)),
+        ((external, short), USAGE, ("exactly 32 bytes, and these are 6",)),
+        ((external, file, "--existing"), REFUSED, ("not the same",)),
+        ((external, file, "--expires", "2020-01-01T00:00:00Z"), REFUSED, ("at most 365 days",)),
+        ((external, file, "--region", "eu-west-9"), USAGE, ("--region has to be one of eu-west-1",)),
+    ):
+        outcome = deployment.run("keys", "import", *map(str, arguments))
+        refused(outcome, code, *words)
+        assert "s3cr3t" not in outcome.said
+    assert kms.describe_key(KeyId=external)["KeyMetadata"]["KeyState"] == "PendingImport"
+
+
+def test_what_is_due_and_what_is_in_use_is_told_without_pin_or_token(tmp_path: Path) -> None:
+    deployment = Deployment(tmp_path)
+    deployment.add_region(REGION, make_softhsm_token(tmp_path / "softhsm", "told"))
+    root = deployment.init()
+    with serving(deployment) as served:
+        kms = served.client(root, REGION)
+        rotated, going = new_key(kms), new_key(kms, Description="\x1b[2J")
+        kms.enable_key_rotation(KeyId=rotated, RotationPeriodInDays=90)
+        blob = kms.encrypt(KeyId=rotated, Plaintext=b"old")["CiphertextBlob"]
+        older = kms.describe_key(KeyId=rotated)["KeyMetadata"]["CurrentKeyMaterialId"]
+        kms.rotate_key_on_demand(KeyId=rotated)
+        kms.decrypt(CiphertextBlob=blob)
+        kms.schedule_key_deletion(KeyId=going, PendingWindowInDays=7)
+    blind = Deployment(tmp_path / "blind")
+    blind.directory.mkdir()
+    blind.regions = {
+        REGION: {"module_path": "/nowhere.so", "token_label": "none", "pin_file": "/nowhere.pin"}
+    }
+    blind.data.symlink_to(deployment.data)
+    blind.write()
+    tasks = blind.run("tasks", "list", "--json").members["regions"][REGION]
+    assert [one["key_arn"][-36:] for one in tasks["deletions"]["first"]] == [going]
+    assert [(one["key_arn"][-36:], one["standing"]) for one in tasks["rotations"]["first"]] == [
+        (rotated, "to come")
+    ]
+    assert tasks["time"]["held"] is False
+    report = blind.run("keys", "reencrypt-report", "--key", rotated, "--json").members
+    (uses,) = report["regions"][REGION]["keys"]
+    first, second = uses["versions"]
+    assert (first["key_material_id"], first["current"], second["current"]) == (older, False, True)
+    assert first["last_encryption"]["operation"] == "Encrypt"
+    assert first["last_decryption"]["operation"] == "Decrypt"
+    assert (second["last_encryption"], second["last_decryption"]) == (None, None)
+    for command in (("tasks", "list"), ("keys", "reencrypt-report")):
+        human = blind.run(*command, COLUMNS="40")
+        assert human.code == 0
+        assert rotated in human.stdout
+        assert "\x1b" not in human.stdout
+    assert "1 older versions were decrypted with." in human.said
+    refused(blind.run("tasks", "approve", "--yes"), FAILED, "nothing is held in eu-west-1")
 
 
 # --- what is wrong ---------------------------------------------------------------------------------------
@@ -579,6 +717,10 @@ def nobodys(prepared: tuple[Deployment, RootKey]) -> Iterator[Deployment]:
             ("access-key", "import", "--account", "222222222222", "AKIANOSUCHKEY1234567"),
             id="access-key import",
         ),
+        pytest.param(("tasks", "list"), id="tasks list"),
+        pytest.param(("tasks", "approve", "--yes"), id="tasks approve"),
+        pytest.param(("keys", "reencrypt-report"), id="keys reencrypt-report"),
+        pytest.param(("keys", "import", "no-such-key", "/dev/null"), id="keys import"),
         pytest.param(("dev",), id="dev"),
     ],
 )

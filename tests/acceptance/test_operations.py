@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -49,7 +50,21 @@ METHODS: Final = {
     "ListRetirableGrants": "list_retirable_grants",
     "RetireGrant": "retire_grant",
     "RevokeGrant": "revoke_grant",
+    "EnableKeyRotation": "enable_key_rotation",
+    "DisableKeyRotation": "disable_key_rotation",
+    "GetKeyRotationStatus": "get_key_rotation_status",
+    "RotateKeyOnDemand": "rotate_key_on_demand",
+    "ListKeyRotations": "list_key_rotations",
+    "ScheduleKeyDeletion": "schedule_key_deletion",
+    "CancelKeyDeletion": "cancel_key_deletion",
+    "GetParametersForImport": "get_parameters_for_import",
+    "ImportKeyMaterial": "import_key_material",
+    "DeleteImportedKeyMaterial": "delete_imported_key_material",
+    "GetKeyLastUsage": "get_key_last_usage",
 }
+WRAPPING: Final = {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
+NO_EXPIRY: Final = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+NO_IMPORT: Final = {"ImportToken": b"none of ours", "EncryptedKeyMaterial": b"nothing", **NO_EXPIRY}
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,7 @@ class Stage:
     key: str
     other_key: str
     disabled: str
+    external: str
     alias: str
     blob: bytes
     disabled_blob: bytes
@@ -81,7 +97,8 @@ def stage(server: DevServer, kms: Any) -> Stage:
     blob = kms.encrypt(KeyId=key, Plaintext=b"staged", EncryptionContext=CONTEXT)["CiphertextBlob"]
     disabled_blob = kms.encrypt(KeyId=disabled, Plaintext=b"staged")["CiphertextBlob"]
     kms.disable_key(KeyId=disabled)
-    return Stage(server.account, key, other_key, disabled, "alias/stage", blob, disabled_blob)
+    external = new_key(kms, Origin="EXTERNAL")
+    return Stage(server.account, key, other_key, disabled, external, "alias/stage", blob, disabled_blob)
 
 
 # --- what each operation gives --------------------------------------------------------------------------
@@ -367,6 +384,8 @@ def _with_key(operation: str, stage: Stage, key: str) -> dict[str, Any]:
         },
         "RetireGrant": {"GrantId": "0" * 64},
         "RevokeGrant": {"GrantId": "0" * 64},
+        "GetParametersForImport": WRAPPING,
+        "ImportKeyMaterial": NO_IMPORT,
     }
     rest = rests.get(operation, {})
     name = {
@@ -386,6 +405,9 @@ KEY_ONLY: Final = (
     *("ListAliases", "TagResource", "UntagResource", "ListResourceTags"),
     *("GetKeyPolicy", "PutKeyPolicy", "ListKeyPolicies"),
     *("CreateGrant", "ListGrants", "RetireGrant", "RevokeGrant"),
+    *("EnableKeyRotation", "DisableKeyRotation", "GetKeyRotationStatus", "RotateKeyOnDemand"),
+    *("ListKeyRotations", "ScheduleKeyDeletion", "CancelKeyDeletion", "GetKeyLastUsage"),
+    *("GetParametersForImport", "ImportKeyMaterial", "DeleteImportedKeyMaterial"),
 )
 
 
@@ -447,7 +469,11 @@ def test_an_alias_that_is_not_there(kms: Any, stage: Stage, operation: str) -> N
 
 
 @pytest.mark.parametrize(
-    "operation", ["Encrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "CreateGrant"]
+    "operation",
+    [
+        *("Encrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "CreateGrant"),
+        *("EnableKeyRotation", "DisableKeyRotation", "RotateKeyOnDemand"),
+    ],
 )
 def test_a_disabled_key_is_refused(kms: Any, stage: Stage, operation: str) -> None:
     told = refusal(getattr(kms, METHODS[operation]), **_with_key(operation, stage, stage.disabled))
@@ -831,6 +857,137 @@ def test_a_blob_under_another_key_than_the_one_named(kms: Any, stage: Stage) -> 
             "Member must satisfy regular expression pattern",
             id="a key id that is not ASCII",
         ),
+        pytest.param(
+            "EnableKeyRotation",
+            lambda s: {"KeyId": s.key, "RotationPeriodInDays": 89},
+            "ValidationException",
+            "Member must have value greater than or equal to 90",
+            id="rotation after 89 days",
+        ),
+        pytest.param(
+            "EnableKeyRotation",
+            lambda s: {"KeyId": s.key, "RotationPeriodInDays": 2561},
+            "ValidationException",
+            "Member must have value less than or equal to 2560",
+            id="rotation after 2561 days",
+        ),
+        pytest.param(
+            "ListKeyRotations",
+            lambda s: {"KeyId": s.key, "IncludeKeyMaterial": "SOME"},
+            "ValidationException",
+            "Member must satisfy enum value set: [ALL_KEY_MATERIAL, ROTATIONS_ONLY]",
+            id="rotations of some kind",
+        ),
+        pytest.param(
+            "ScheduleKeyDeletion",
+            lambda s: {"KeyId": s.key, "PendingWindowInDays": 6},
+            "ValidationException",
+            "PendingWindowInDays must be between 7 and 30 (inclusive)",
+            id="deletion after 6 days",
+        ),
+        pytest.param(
+            "ScheduleKeyDeletion",
+            lambda s: {"KeyId": s.key, "PendingWindowInDays": 31},
+            "ValidationException",
+            "PendingWindowInDays must be between 7 and 30 (inclusive)",
+            id="deletion after 31 days",
+        ),
+        pytest.param(
+            "ScheduleKeyDeletion",
+            lambda s: {"KeyId": s.key, "PendingWindowInDays": 0},
+            "ValidationException",
+            "Member must have value greater than or equal to 1",
+            id="deletion now",
+        ),
+        pytest.param(
+            "CancelKeyDeletion",
+            lambda s: {"KeyId": s.key},
+            "KMSInvalidStateException",
+            "is not pending deletion.",
+            id="cancelling no deletion",
+        ),
+        *(
+            pytest.param(
+                operation,
+                lambda s, more=more: {"KeyId": s.key, **more},
+                "UnsupportedOperationException",
+                "origin is AWS_KMS which is not valid for this operation.",
+                id=f"{operation} for a key of the token's making",
+            )
+            for operation, more in (
+                ("GetParametersForImport", WRAPPING),
+                ("ImportKeyMaterial", NO_IMPORT),
+                ("DeleteImportedKeyMaterial", {}),
+            )
+        ),
+        *(
+            pytest.param(
+                operation,
+                lambda s: {"KeyId": s.external},
+                "UnsupportedOperationException",
+                "origin is EXTERNAL which is not valid for this operation.",
+                id=f"{operation} for a key to be imported",
+            )
+            for operation in ("EnableKeyRotation", "DisableKeyRotation", "GetKeyRotationStatus")
+        ),
+        *(
+            pytest.param(
+                operation,
+                lambda s, more=more: {"KeyId": s.external, **more},
+                "KMSInvalidStateException",
+                "is pending import.",
+                id=f"{operation} without key material",
+            )
+            for operation, more in (
+                ("Encrypt", {"Plaintext": b"x"}),
+                ("GenerateDataKey", {"KeySpec": "AES_256"}),
+                ("EnableKey", {}),
+                ("DisableKey", {}),
+                ("RotateKeyOnDemand", {}),
+            )
+        ),
+        pytest.param(
+            "GetParametersForImport",
+            lambda s: {"KeyId": s.external, **WRAPPING, "WrappingAlgorithm": "RSAES_PKCS1_V1_5"},
+            "UnsupportedOperationException",
+            "RSAES_PKCS1_V1_5",
+            id="a way to wrap that AWS has withdrawn",
+        ),
+        pytest.param(
+            "GetParametersForImport",
+            lambda s: {"KeyId": s.external, **WRAPPING, "WrappingKeySpec": "RSA_1024"},
+            "ValidationException",
+            "Member must satisfy enum value set: [",
+            id="no such wrapping key",
+        ),
+        pytest.param(
+            "ImportKeyMaterial",
+            lambda s: {"KeyId": s.external, **NO_IMPORT},
+            "InvalidImportTokenException",
+            "The import token is invalid",
+            id="an import token of nobody's",
+        ),
+        pytest.param(
+            "ImportKeyMaterial",
+            lambda s: {"KeyId": s.external, **NO_IMPORT, "ExpirationModel": "KEY_MATERIAL_EXPIRES"},
+            "ValidationException",
+            "A validTo date must be set",
+            id="material that expires at no date",
+        ),
+        pytest.param(
+            "ImportKeyMaterial",
+            lambda s: {"KeyId": s.external, **NO_IMPORT, "ValidTo": datetime.now(UTC) + timedelta(days=1)},
+            "ValidationException",
+            "A validTo date must not be set",
+            id="a date for material that does not expire",
+        ),
+        pytest.param(
+            "DeleteImportedKeyMaterial",
+            lambda s: {"KeyId": s.external, "KeyMaterialId": "0" * 64},
+            "NotFoundException",
+            "has no key material " + "0" * 64,
+            id="deleting material that never was",
+        ),
     ],
 )
 def test_refusals(kms: Any, stage: Stage, operation: str, members: Members, code: str, words: str) -> None:
@@ -866,9 +1023,9 @@ def test_a_key_has_at_most_fifty_aliases(kms: Any) -> None:
 @pytest.mark.parametrize(
     ("method", "members"),
     [
-        pytest.param("schedule_key_deletion", {"KeyId": NO_KEY}, id="ScheduleKeyDeletion"),
+        pytest.param("get_public_key", {"KeyId": NO_KEY}, id="GetPublicKey"),
         pytest.param("sign", {"KeyId": NO_KEY, "Message": b"x"}, id="Sign"),
-        pytest.param("rotate_key_on_demand", {"KeyId": NO_KEY}, id="RotateKeyOnDemand"),
+        pytest.param("replicate_key", {"KeyId": NO_KEY, "ReplicaRegion": "eu-west-1"}, id="ReplicateKey"),
     ],
 )
 def test_an_operation_that_is_not_built_says_so(kms: Any, method: str, members: dict[str, Any]) -> None:

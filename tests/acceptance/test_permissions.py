@@ -16,13 +16,16 @@ import pytest
 from botocore.exceptions import ClientError
 
 from hsmkms.frontends.aws.operations import OPERATIONS
+from hsmkms.model.imports import WrappingAlgorithm
 from hsmkms.testing.server import DevServer
 from tests.acceptance.clients import CONFIG, new_key, refusal
 from tests.acceptance.permissions import REGION, Credentials, People, allow, document
+from tests.wrapped_material import wrap_material
 
 A, B, C = "111111111111", "222222222222", "333333333333"
 EVERYBODY: Final = ("root", "ann", "app", "carol", "dave")
 NUMBERS: Final = count()
+WRAPPING: Final = {"WrappingAlgorithm": "RSAES_OAEP_SHA_1", "WrappingKeySpec": "RSA_2048"}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,10 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
         for account in (B, C):
             people.command("account", "create", account)
         ann = people.add_user(
-            A, "ann", allow("kms:Encrypt", "kms:DescribeKey", "kms:*Alias*", "kms:List*", "kms:EnableKey")
+            A,
+            "ann",
+            allow("kms:Encrypt", "kms:DescribeKey", "kms:*Alias*", "kms:List*", "kms:EnableKey"),
+            allow("kms:*KeyDeletion", "kms:GetParametersForImport", "kms:GetKeyLastUsage"),
         )
         people.add_user(B, "carol", allow("kms:*"))
         people.add_user(C, "dave")
@@ -45,6 +51,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
             ann,
             allow("kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:Decrypt", "kms:GenerateRandom"),
             allow("kms:*Grant*", "kms:*KeyPolic*", "kms:*agResource", "kms:CreateKey"),
+            allow("kms:*KeyRotation", "kms:RotateKeyOnDemand", "kms:*KeyMaterial"),
         )
         people.assume("app", by="ann")
         yield people
@@ -52,11 +59,18 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
 
 @dataclass(frozen=True)
 class Stage:
-    """A key of A: its account decides, carol may do everything, dave has a grant."""
+    """A key of A: its account decides, carol may do everything, dave has a grant.
+
+    Attributes:
+        external: a key under the same policy that takes ``material``.
+        material: members of ImportKeyMaterial.
+    """
 
     people: People
     root: Any
     key: str
+    external: str
+    material: dict[str, Any]
     policy: str
     blob: bytes
 
@@ -73,7 +87,16 @@ def stage(people: People) -> Stage:
         GranteePrincipal=people.arns["dave"],
         Operations=["Encrypt", "GenerateDataKey", "DescribeKey", "ReEncryptTo"],
     )
-    return Stage(people, root, key, policy, root.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"])
+    external = root.create_key(Policy=policy, Origin="EXTERNAL")["KeyMetadata"]["Arn"]
+    given = root.get_parameters_for_import(KeyId=external, **WRAPPING)
+    algorithm = WrappingAlgorithm(WRAPPING["WrappingAlgorithm"])
+    material = {
+        "ImportToken": given["ImportToken"],
+        "EncryptedKeyMaterial": wrap_material(given["PublicKey"], algorithm, os.urandom(32)),
+        "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE",
+    }
+    blob = root.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    return Stage(people, root, key, external, material, policy, blob)
 
 
 def _with_grant(stage: Stage, kms: Any, operation: str) -> object:
@@ -88,6 +111,14 @@ def _with_alias(stage: Stage, kms: Any, operation: str) -> object:
     stage.root.create_alias(AliasName=name, TargetKeyId=stage.key)
     more = {} if operation == "delete_alias" else {"TargetKeyId": stage.key}
     return getattr(kms, operation)(AliasName=name, **more)
+
+
+def _deletion(stage: Stage, kms: Any, operation: str) -> object:
+    """Of a key of its own, which no other test needs."""
+    key = stage.root.create_key(Policy=stage.policy)["KeyMetadata"]["Arn"]
+    if operation == "cancel_key_deletion":
+        stage.root.schedule_key_deletion(KeyId=key)
+    return getattr(kms, operation)(KeyId=key)
 
 
 OWN = {"root", "carol"}
@@ -165,6 +196,33 @@ CALLS: dict[str, tuple[set[str], Callable[[Stage, Any], object]]] = {
         {"root", "app", "carol"},
         lambda stage, kms: _with_grant(stage, kms, "revoke_grant"),
     ),
+    "EnableKeyRotation": ({"root", "app"}, lambda stage, kms: kms.enable_key_rotation(KeyId=stage.key)),
+    "DisableKeyRotation": ({"root", "app"}, lambda stage, kms: kms.disable_key_rotation(KeyId=stage.key)),
+    # The one of them that AWS has for other accounts too.
+    "GetKeyRotationStatus": (
+        {"root", "carol"},
+        lambda stage, kms: kms.get_key_rotation_status(KeyId=stage.key),
+    ),
+    "RotateKeyOnDemand": ({"root", "app"}, lambda stage, kms: kms.rotate_key_on_demand(KeyId=stage.key)),
+    "ListKeyRotations": ({"root", "ann"}, lambda stage, kms: kms.list_key_rotations(KeyId=stage.key)),
+    "ScheduleKeyDeletion": (
+        {"root", "ann"},
+        lambda stage, kms: _deletion(stage, kms, "schedule_key_deletion"),
+    ),
+    "CancelKeyDeletion": ({"root", "ann"}, lambda stage, kms: _deletion(stage, kms, "cancel_key_deletion")),
+    "GetParametersForImport": (
+        {"root", "ann"},
+        lambda stage, kms: kms.get_parameters_for_import(KeyId=stage.external, **WRAPPING),
+    ),
+    "ImportKeyMaterial": (
+        {"root", "app"},
+        lambda stage, kms: kms.import_key_material(KeyId=stage.external, **stage.material),
+    ),
+    "DeleteImportedKeyMaterial": (
+        {"root", "app"},
+        lambda stage, kms: kms.delete_imported_key_material(KeyId=stage.external),
+    ),
+    "GetKeyLastUsage": ({"root", "ann"}, lambda stage, kms: kms.get_key_last_usage(KeyId=stage.key)),
 }
 
 

@@ -15,14 +15,22 @@ from typing import Any, Final
 
 import pytest
 
+from hsmkms.model.imports import WrappingAlgorithm
 from hsmkms.testing.server import DevServer
 from tests.acceptance.clients import client, new_key, refusal
 from tests.acceptance.deployments import command_line, worker_pids
 from tests.acceptance.signing import Signer, Wire
 from tests.faultshim import SOFTHSM_MODULE
+from tests.wrapped_material import wrap_material
 
 PLAINTEXT: Final = b"attack at dawn, by the eastern gate"
 CONTEXT: Final = {"department": "payroll"}
+NO_EXPIRY: Final = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+IMPORT_WAYS: Final = {
+    WrappingAlgorithm.RSAES_OAEP_SHA_1: "token",
+    WrappingAlgorithm.RSAES_OAEP_SHA_256: "software",
+}
+"""Where SoftHSM 2.6.1 lets key material be unwrapped."""
 
 
 @dataclass
@@ -30,12 +38,15 @@ class Affair:
     """A server that has been used in every way, and what must not be found afterwards.
 
     Attributes:
-        secrets: name to bytes.
+        keys, imported: key ids; where the material was made, and where it came from outside.
+        secrets: name to bytes. What an import sends is among them although it is wrapped: nobody needs it
+            again.
         request_ids: of every authenticated call, with what it asked.
     """
 
     server: DevServer
     keys: list[str] = field(default_factory=list)
+    imported: list[str] = field(default_factory=list)
     secrets: dict[str, bytes] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
     request_ids: dict[str, str] = field(default_factory=dict)
@@ -98,11 +109,62 @@ def _use(affair: Affair) -> None:
     affair.note_refusal("Encrypt", kms.encrypt, KeyId=key, Plaintext=PLAINTEXT, DryRun=True)
     affair.note_refusal("DisableKey", kms.disable_key, KeyId="alias/secret")
     # An operation that is not built leaves a record too.
-    affair.note_refusal("ScheduleKeyDeletion", kms.schedule_key_deletion, KeyId=key)
+    affair.note_refusal("GetPublicKey", kms.get_public_key, KeyId=key)
+    for algorithm in IMPORT_WAYS:
+        affair.imported.append(_import(affair, kms, algorithm))
+    # The token goes with the first of the keys.
+    affair.note_refusal(
+        "ImportKeyMaterial",
+        kms.import_key_material,
+        KeyId=affair.imported[1],
+        ImportToken=affair.secrets["import token RSAES_OAEP_SHA_1"],
+        EncryptedKeyMaterial=affair.secrets["wrapped material RSAES_OAEP_SHA_1"],
+        **NO_EXPIRY,
+    )
     # Nobody's calls: no account that they could be recorded for.
     refusal(client(server, aws_secret_access_key="wrong" * 8).encrypt, KeyId=key, Plaintext=PLAINTEXT)
     with Wire(server.endpoint) as wire:
         wire.kms(Signer.of(server, access_key_id="AKIANOSUCHKEY1234567"), "ListKeys")
+
+
+def _import(affair: Affair, kms: Any, algorithm: WrappingAlgorithm) -> str:
+    """A key with material from outside, new and in its place, and what was not let in."""
+    note, secrets = affair.note, affair.secrets
+    key: str = note("CreateKey", kms.create_key(Origin="EXTERNAL"))["KeyMetadata"]["KeyId"]
+    given = note(
+        "GetParametersForImport",
+        kms.get_parameters_for_import(
+            KeyId=key, WrappingAlgorithm=algorithm.value, WrappingKeySpec="RSA_2048"
+        ),
+    )
+    secrets[f"import token {algorithm}"] = given["ImportToken"]
+
+    def members(name: str, material: bytes) -> dict[str, Any]:
+        wrapped = wrap_material(given["PublicKey"], algorithm, material)
+        secrets[f"{name} {algorithm}"], secrets[f"wrapped {name} {algorithm}"] = material, wrapped
+        return {
+            "KeyId": key,
+            "ImportToken": given["ImportToken"],
+            "EncryptedKeyMaterial": wrapped,
+            **NO_EXPIRY,
+        }
+
+    right = members("material", os.urandom(32))
+    note("ImportKeyMaterial", kms.import_key_material(**right))
+    note("Encrypt", kms.encrypt(KeyId=key, Plaintext=PLAINTEXT))
+    note("DeleteImportedKeyMaterial", kms.delete_imported_key_material(KeyId=key))
+    for wrong in (
+        members("other material", os.urandom(32)),
+        members("short material", os.urandom(31)),
+        {**right, "EncryptedKeyMaterial": os.urandom(256)},
+    ):
+        affair.note_refusal("ImportKeyMaterial", kms.import_key_material, **wrong)
+    secrets[f"garbage {algorithm}"] = wrong["EncryptedKeyMaterial"]
+    note("ImportKeyMaterial", kms.import_key_material(**right))
+    later = members("later material", os.urandom(32))
+    note("ImportKeyMaterial", kms.import_key_material(**later, ImportType="NEW_KEY_MATERIAL"))
+    note("RotateKeyOnDemand", kms.rotate_key_on_demand(KeyId=key))
+    return key
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +227,16 @@ def test_no_secret_is_in_any_file(affair: Affair) -> None:
     assert found == []
 
 
+def test_the_token_keeps_no_imported_material_in_the_clear(affair: Affair) -> None:
+    tokens = [path for path in (affair.server.data / "softhsm" / "tokens").rglob("*") if path.is_file()]
+    contents = b"".join(path.read_bytes() for path in tokens)
+    # Labels of private objects are encrypted too, so the public part of the token shows that this looks.
+    assert b"hsmkms-us-east-1" in contents
+    for name, secret in affair.secrets.items():
+        if "material" in name:
+            assert secret not in contents, name
+
+
 def test_the_trail_holds_no_ciphertext_either(affair: Affair) -> None:
     trail = b"".join(path.read_bytes() for path in (affair.server.data / "trail").rglob("*.jsonl"))
     for name, blob in affair.blobs.items():
@@ -218,7 +290,9 @@ def test_records_say_who_asked_for_what_and_how_it_ended(affair: Affair) -> None
             "NotFoundException": 1,
             "SerializationException": 1,
             "ValidationException": 1,
-            "InvalidCiphertextException": 2,
+            "InvalidCiphertextException": 2 + 2 * len(IMPORT_WAYS),
+            "IncorrectKeyMaterialException": len(IMPORT_WAYS),
+            "InvalidImportTokenException": 1,
             "DryRunOperationException": 1,
             "InvalidArnException": 1,
             "UnsupportedOperationException": 1,
@@ -228,6 +302,9 @@ def test_records_say_who_asked_for_what_and_how_it_ended(affair: Affair) -> None
     sealing = [record for record in records if record["eventName"] == "GenerateDataKey"]
     assert [resource["ARN"] for record in sealing for resource in record["resources"]] == [arn, arn]
     decrypting = [record for record in records if record["eventName"] == "Decrypt"]
+    imports = [record for record in records if record["eventName"] == "ImportKeyMaterial"]
+    ways = Counter((record["additionalEventData"] or {}).get("unwrappedIn") for record in imports)
+    assert ways == Counter({"token": 6, "software": 6, None: 1})
     contexts = [(record["requestParameters"] or {}).get("encryptionContext") for record in decrypting]
     assert CONTEXT in contexts
 
@@ -256,28 +333,36 @@ def _objects(affair: Affair) -> dict[str, dict[str, str]]:
     objects = {}
     for block in re.split(r"(?m)^(?=\S)", listed.stdout):
         members = dict(re.findall(r"(?m)^ +(\w+): +(.*)$", block))
-        if members:
+        # Data objects are no keys, and how far the store is stands in the label of one.
+        if members and not block.startswith("Data object"):
             objects[members["label"]] = members | {"kind": block.splitlines()[0]}
     return objects
 
 
 def test_every_master_key_was_born_in_the_token_and_cannot_leave_it(affair: Affair) -> None:
     objects = _objects(affair)
+    imported = {f"hsmkms/v1/cmk/{key}" for key in affair.imported}
+    assert imported < objects.keys()
     for key in affair.keys:
         found = objects[f"hsmkms/v1/cmk/{key}"]
         assert found["kind"] == "Secret Key Object; AES length 32"
         assert found["Access"] == "sensitive, always sensitive, never extractable, local"
         assert found["Usage"] == "encrypt, decrypt"
-    # The region's own objects too; only the one for wrapping wraps, and it does nothing else.
+    # The region's own objects too; only those for wrapping and for imports wrap, and they do nothing else.
+    usages = {"hsmkms/v1/wrapping": "wrap, unwrap", "hsmkms/v1/import": "unwrap"}
     for label, found in objects.items():
-        assert found["Access"] == "sensitive, always sensitive, never extractable, local", label
-        wraps = label.startswith("hsmkms/v1/wrapping/")
-        assert found["Usage"] == ("wrap, unwrap" if wraps else "encrypt, decrypt"), label
+        # What was elsewhere before says so, and leaves no more than the others.
+        born = "" if label in imported else ", always sensitive, never extractable, local"
+        assert found["Access"] == f"sensitive{born}", label
+        assert found["Usage"] == usages.get(label.rpartition("/")[0], "encrypt, decrypt"), label
+    # The pair of the other way is nowhere in the token.
+    pairs = [label for label in objects if label.startswith("hsmkms/v1/import/")]
+    assert pairs == ["hsmkms/v1/import/RSAES_OAEP_SHA_1"]
 
 
 def test_the_token_gives_no_master_keys_value(affair: Affair, tmp_path: Path) -> None:
     objects = _objects(affair)
-    for key in affair.keys:
+    for key in (*affair.keys, *affair.imported):
         object_id = objects[f"hsmkms/v1/cmk/{key}"]["ID"]
         target = tmp_path / key
         read = _pkcs11_tool(

@@ -213,3 +213,29 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
     assert isinstance(settings, Settings)
     with pytest.raises(ValidationError):
         settings.data = tmp_path
+
+
+def test_rules_for_the_life_of_keys_have_safe_defaults(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, HEAD + TOKEN + PIN)).lifecycle
+    assert settings.encryption_limit == 2**32
+    assert settings.encryption_limits.rotate_at == 2**31
+    assert (settings.on_demand_rotations, settings.minimum_deletion_window_days) == (25, 7)
+    assert (settings.service_key_rotation_days, settings.clock_grace_hours) == (1095, 24)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("encryption_limit = 4294967297", id="more than is safe"),
+        pytest.param("encryption_limit = 7", id="no room for blocks"),
+        pytest.param("on_demand_rotations = -1", id="fewer than none"),
+        pytest.param("minimum_deletion_window_days = 6", id="shorter than AWS's"),
+        pytest.param("minimum_deletion_window_days = 31", id="longer than any window"),
+        pytest.param("service_key_rotation_days = 89", id="too often"),
+        pytest.param("clock_grace_hours = 0", id="no grace"),
+        pytest.param("rotation = 1", id="unknown"),
+    ],
+)
+def test_refuses_a_rule_that_is_out_of_range(line: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=line.partition(" ")[0]):
+        load_settings(write(tmp_path, f"{HEAD}[lifecycle]\n{line}\n{TOKEN}{PIN}"))

@@ -13,7 +13,7 @@ from hsmkms.frontends.aws import requests as wire
 from hsmkms.frontends.aws.answers import SYMMETRIC_DEFAULT, blob, key_metadata, list_members
 from hsmkms.frontends.aws.options import refuse_key_options, refuse_recipient, unsupported
 from hsmkms.frontends.aws.structures import refused_without
-from hsmkms.model.keys import EncryptionAlgorithm, Tag
+from hsmkms.model.keys import EncryptionAlgorithm, KeyOrigin, Tag
 from hsmkms.service.call import Call
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def create_key(kms: Kms, call: Call, request: wire.CreateKeyRequest) -> Members:
         tags=_tags(request.tags or ()),
         policy_text=request.policy,
         bypasses_lockout_check=request.bypass_policy_lockout_safety_check is True,
+        origin=KeyOrigin.AWS_KMS if request.origin is None else KeyOrigin(request.origin),
     )
     return {"KeyMetadata": key_metadata(kms.region, key, kms.key_material_id(key))}
 

@@ -6,7 +6,7 @@ from binascii import b2a_base64
 from datetime import datetime
 from typing import Final
 
-from hsmkms.model.keys import Alias, Key, KeyManager, KeyState
+from hsmkms.model.keys import Alias, Key, KeyManager, KeyOrigin, KeyState
 from hsmkms.model.names import AccountId, KeyId, Region, alias_arn, key_arn
 from hsmkms.service.results import Item, Page
 
@@ -43,7 +43,19 @@ def key_metadata(region: Region, key: Key, key_material_id: str | None) -> dict[
     }
     if key_material_id is not None:
         members["CurrentKeyMaterialId"] = key_material_id
+    if key.deletion_at is not None:
+        members["DeletionDate"] = timestamp(key.deletion_at)
+    if key.origin is KeyOrigin.EXTERNAL and key.versions:
+        dates = [version.expires_at for version in key.versions.values() if version.expires_at is not None]
+        members |= expiration(min(dates, default=None))
     return members
+
+
+def expiration(expires_at: datetime | None) -> dict[str, object]:
+    """ExpirationModel and ValidTo of imported key material that is there."""
+    if expires_at is None:
+        return {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+    return {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": timestamp(expires_at)}
 
 
 def key_entry(region: Region, account: AccountId, key_id: KeyId) -> dict[str, object]:

@@ -44,7 +44,7 @@ async def perform(
     call.may_block = True
     lane = kms.token_lane if operation.need is Need.TOKEN else kms.store_lane
     try:
-        return await _run_on(lane, work, deadline_seconds)
+        return await _run_on(lane, work, deadline_seconds * operation.patience)
     except (NotBegunSignal, _PastDeadlineSignal) as signal:
         # The verb left no record, or will leave one of how it ended; this one says what the caller saw.
         refusal = ThrottlingError() if isinstance(signal, NotBegunSignal) else DependencyTimeoutError()

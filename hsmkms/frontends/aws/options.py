@@ -13,7 +13,9 @@ from typing import Final
 from hsmkms.errors import UnsupportedOperationError, ValidationError
 from hsmkms.frontends.aws.answers import SYMMETRIC_DEFAULT
 from hsmkms.frontends.aws.requests import CreateKeyRequest, RecipientInfo
+from hsmkms.model.keys import KeyOrigin
 
+_ORIGINS: Final = tuple(origin.value for origin in KeyOrigin)
 # AWS KMS API Reference, CreateKey, "KeyUsage".
 _USAGES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -32,7 +34,7 @@ _USAGES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 
 def refuse_key_options(request: CreateKeyRequest) -> None:
-    """Let pass what asks for a key of the one kind that is built.
+    """Let pass what asks for a key of the kinds that are built.
 
     Raises:
         ValidationError: members that exclude each other; AWS makes no such key either.
@@ -48,10 +50,11 @@ def refuse_key_options(request: CreateKeyRequest) -> None:
     for member, given, built in (
         ("KeySpec", request.key_spec, SYMMETRIC_DEFAULT),
         ("CustomerMasterKeySpec", request.customer_master_key_spec, SYMMETRIC_DEFAULT),
-        ("Origin", request.origin, "AWS_KMS"),
     ):
         if given not in (None, built):
             raise unsupported("CreateKey", f"{member} {given}")
+    if request.origin is not None and request.origin not in _ORIGINS:
+        raise unsupported("CreateKey", f"Origin {request.origin}")
     for member, is_asked in (
         ("MultiRegion true", request.multi_region is True),
         ("CustomKeyStoreId", request.custom_key_store_id is not None),

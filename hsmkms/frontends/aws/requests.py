@@ -122,7 +122,7 @@ Recipient: TypeAlias = Annotated[RecipientInfo, Structure(RecipientInfo)]
 
 
 class KeyRequest(WireModel):
-    """EnableKey, DisableKey."""
+    """EnableKey, DisableKey, and the others that are told a key and nothing else."""
 
     key_id: KeyReference
 

@@ -11,7 +11,8 @@ class AwsSettings(BaseModel):
     """What of AWS's ways an operator may change.
 
     Attributes:
-        deadline_seconds: how long an answer may take before the caller gets DependencyTimeoutException.
+        deadline_seconds: how long an answer may take before the caller gets DependencyTimeoutException; six
+            times as long for GetParametersForImport and ImportKeyMaterial.
         reserved_alias_prefix: begins the names of services' aliases, which nobody else may give.
     """
 

@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import GetCoreSchemaHandler
@@ -168,6 +169,22 @@ class Flag(Shape):
 
 
 @dataclass(frozen=True, slots=True)
+class Timestamp(Shape):
+    """A moment: seconds since 1970 as a number, with or without a fraction. Years 1 to 9999."""
+
+    @override
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(read_timestamp)
+
+    @override
+    def require_type(self, value: object) -> None:
+        try:
+            read_timestamp(value)
+        except ValueError:
+            raise wrong_type(value, "milliseconds since epoch") from None
+
+
+@dataclass(frozen=True, slots=True)
 class Blob(Shape):
     """Bytes in base64; its limits count decoded bytes. Never echoed.
 
@@ -212,6 +229,20 @@ class Blob(Shape):
     @override
     def echo(self, value: object) -> str:
         return "Value"
+
+
+def read_timestamp(value: object) -> datetime:
+    """The moment that a number of seconds since 1970 stands for, in UTC.
+
+    Raises:
+        ValueError: no number, as true and NaN are none, or a moment before year 1 or after 9999.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("type")  # noqa: TRY004 - pydantic takes a ValueError for a refusal
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError("range") from error
 
 
 def decode_blob(text: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -79,6 +80,8 @@ def _recordable(value: object) -> object:
         return [_recordable(element) for element in value]
     if isinstance(value, WireModel):
         return {member.path_name: getattr(value, member.name) for member in members_of(type(value))}
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
     return value
 
 

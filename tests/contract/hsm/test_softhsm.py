@@ -26,6 +26,7 @@ from hsmkms.hsm import (
 )
 from hsmkms.hsm.provision import _init_token
 from hsmkms.hsm.usages import Purpose
+from hsmkms.model.keys import KeyOrigin
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import CallStyle, ReadinessState
 from tests.contract.hsm.tokens import PIN, SO_PIN, Bench, environment, new_version
@@ -238,7 +239,7 @@ def test_reads_back_what_protects_a_key(own: Bench) -> None:
     hsm = own.ready()
     version = new_version(hsm, KEY_ID)
     missing = MaterialId(bytes(16))
-    inventory = hsm.inventory([missing])
+    inventory = hsm.inventory({missing: KeyOrigin.AWS_KMS})
     assert inventory.missing == [missing]
     assert inventory.unknown == [version.material_id]
     (found,) = inventory.objects
@@ -306,6 +307,17 @@ def test_what_another_process_made_is_not_lost_sight_of(own: Bench) -> None:
     later = new_version(one, OTHER_KEY_ID)
     another.destroy_material(mine.material_id)
     assert another.open(later, AAD, one.seal(later, AAD, b"x")) == b"x"
+
+
+def test_what_another_process_destroyed_is_not_remembered_as_there(own: Bench) -> None:
+    """Importing it again asks whether it is there; what it did a moment ago is no answer."""
+    one, another = own.ready(), own.beside().ready()
+    made = new_version(one, KEY_ID)
+    one.require_same_key(made)
+    another.destroy_material(made.material_id)
+    with pytest.raises(KeyUnavailableError):
+        one.require_same_key(made)
+    assert one.readiness().state is ReadinessState.READY
 
 
 def test_a_module_is_loaded_once_and_never_finalised(own: Bench) -> None:

@@ -339,7 +339,7 @@ def test_two_objects_under_one_id_are_used_neither(faulty: Bench) -> None:
     another.create_material(KEY_ID, version.material_id)
     with pytest.raises(KeyUnavailableError):
         faulty.ready().seal(version, AAD, b"x")
-    assert faulty.ready().inventory([version.material_id]).duplicate == [version.material_id]
+    assert faulty.ready().inventory({version.material_id: version.origin}).duplicate == [version.material_id]
 
 
 def test_an_object_that_can_do_too_much_never_serves(faulty: Bench) -> None:
@@ -353,10 +353,11 @@ def test_an_object_that_can_do_too_much_never_serves(faulty: Bench) -> None:
         number = session.generate_key(template)
         aad = check_value_aad(KEY_ID, material_id, 12)
         check_value = serialize_sealed(seal(session, link.pool.profile, number, aad, CHECK_CONSTANT))
-    version = KeyVersion(KEY_ID, material_id, VersionState.ENABLED, check_value, faulty.clock.now())
+    now = faulty.clock.now()
+    version = KeyVersion(KEY_ID, material_id, VersionState.ENABLED, check_value, now, now)
     with pytest.raises(KeyUnavailableError):
         hsm.seal(version, AAD, b"x")
-    (facts,) = hsm.inventory([]).objects
+    (facts,) = hsm.inventory({}).objects
     assert facts.faults == ["WRAP"]
 
 

@@ -9,20 +9,23 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hsmkms.hsm import Modules, Pin, TokenHsm, TokenSettings, initialize_softhsm_token, prepare_token
-from hsmkms.model.keys import KeyVersion, VersionState
+from hsmkms.model.imports import ImportPair, WrappingAlgorithm, WrappingKeySpec
+from hsmkms.model.keys import KeyOrigin, KeyVersion, VersionState
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import Hsm
 from tests.faultshim import SOFTHSM_MODULE, FaultShim
+from tests.wrapped_material import wrap_material
 
 LABEL = "contract"
 PIN = Pin("user-1234")
@@ -146,7 +149,8 @@ def new_version(hsm: Hsm, key_id: KeyId, material_id: MaterialId | None = None) 
     """A version of a key with its object in the token."""
     material_id = material_id or MaterialId(os.urandom(16))
     check_value = hsm.create_material(key_id, material_id)
-    return KeyVersion(key_id, material_id, VersionState.ENABLED, check_value, datetime.now(UTC))
+    now = datetime.now(UTC)
+    return KeyVersion(key_id, material_id, VersionState.ENABLED, check_value, now, now)
 
 
 def wrapping(hsm: Hsm) -> bytes:
@@ -158,3 +162,42 @@ def wrapping(hsm: Hsm) -> bytes:
 def materials(hsm: TokenHsm) -> set[bytes]:
     """The material ids of the version objects in the token."""
     return {material.material_id for material in hsm.list_materials()}
+
+
+def all_objects(hsm: TokenHsm) -> int:
+    """How many objects of any class the token holds, the process's session objects included."""
+    with hsm._connection.link.pool.borrow() as session:
+        return len(session.find_objects({}))
+
+
+def new_pair(
+    hsm: Hsm, algorithm: WrappingAlgorithm, key_spec: WrappingKeySpec = WrappingKeySpec.RSA_2048
+) -> Travel:
+    """A pair, and what an importer needs of it."""
+    pair_id = os.urandom(16)
+    made = hsm.create_import_pair(pair_id, algorithm, key_spec)
+    expires_at = datetime.now(UTC) + timedelta(days=1)
+    pair = ImportPair(
+        pair_id, KeyId(str(uuid.uuid4())), algorithm, key_spec, made.sealed_private_key, expires_at
+    )
+    return Travel(pair, made.public_key)
+
+
+@dataclass(frozen=True)
+class Travel:
+    """A pair and its public key."""
+
+    pair: ImportPair
+    public_key: bytes
+
+    def wrap(self, material: bytes) -> bytes:
+        return wrap_material(self.public_key, self.pair.algorithm, material)
+
+
+def imported(hsm: Hsm, travel: Travel, material: bytes, key_id: KeyId) -> KeyVersion:
+    """A version of the material, with its object in the token."""
+    material_id = MaterialId(os.urandom(16))
+    hsm.import_material(travel.pair, travel.wrap(material), key_id, material_id)
+    now = datetime.now(UTC)
+    version = KeyVersion(key_id, material_id, VersionState.ENABLED, b"", now, now, origin=KeyOrigin.EXTERNAL)
+    return replace(version, check_value=hsm.make_check_value(version))

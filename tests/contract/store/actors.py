@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from hsmkms.errors import LimitExceededError
+from hsmkms.errors import AlreadyExistsError, EncryptionLimitError, NotFoundError
 from hsmkms.model.actions import Action
 from hsmkms.model.identities import Status
-from hsmkms.model.keys import KeyState
+from hsmkms.model.keys import Key, KeyState, KeyVersion
 from hsmkms.model.names import KeyId, MaterialId
-from hsmkms.store import SqliteDirectory, SqliteInvocationStore, SqliteKeyStore, StoreSettings, migrate
-from tests.contract.store.nouns import GRANTEE, REGION, alias_of, grant_of, pending_key, policy_of
+from hsmkms.ports.store import Reservation
+from hsmkms.store import (
+    SqliteClockworkStore,
+    SqliteDirectory,
+    SqliteInvocationStore,
+    SqliteKeyStore,
+    StoreSettings,
+    migrate,
+)
+from tests.contract.store.nouns import (
+    GRANTEE,
+    NOW,
+    REGION,
+    alias_of,
+    grant_of,
+    pending_key,
+    policy_of,
+    version_of,
+)
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -114,12 +133,12 @@ def reserve_all(pipe: Connection, settings: StoreSettings, material_id: Material
     store = SqliteInvocationStore(settings, REGION)
     pipe.send("ready")
     pipe.recv()
-    totals: list[int] = []
+    reserved: list[Reservation] = []
     try:
         while True:
-            totals.append(store.reserve(material_id, 7, limit))
-    except LimitExceededError:
-        pipe.send(totals)
+            reserved.append(store.reserve(material_id, 7, limit))
+    except EncryptionLimitError:
+        pipe.send(reserved)
 
 
 def change_without_end(pipe: Connection, settings: StoreSettings, key_id: KeyId) -> None:
@@ -139,7 +158,50 @@ def reserve_and_tell(pipe: Connection, settings: StoreSettings, material_id: Mat
     """Reserve and tell, without end; somebody has to kill this process."""
     store = SqliteInvocationStore(settings, REGION)
     while True:
-        pipe.send(store.reserve(material_id, 1, 2**32))
+        pipe.send(store.reserve(material_id, 1, 2**32).total)
+
+
+def rotate(pipe: Connection, settings: StoreSettings, key_id: KeyId, times: int) -> None:
+    """Make versions and let each take over; tell which, in order."""
+    store = SqliteKeyStore(settings, REGION)
+    pipe.send("ready")
+    pipe.recv()
+    mine: list[MaterialId] = []
+    while len(mine) < times:
+        key = store.snapshot().keys[key_id]
+        with store.change() as change:
+            found = change.key(key_id)
+            assert found is not None
+            if found.current_material_id != key.current_material_id:
+                continue  # the other process was faster
+            version = version_of(found)
+            change.add_version(version)
+            change.put_key(replace(found, current_material_id=version.material_id))
+        mine.append(version.material_id)
+    pipe.send(mine)
+
+
+def add_and_enable(pipe: Connection, settings: StoreSettings, keys: Sequence[tuple[Key, KeyVersion]]) -> None:
+    """Add keys that another process adds too, and enable those; tell which were this one's."""
+    store = SqliteKeyStore(settings, REGION)
+    pipe.send("ready")
+    pipe.recv()
+    mine: list[KeyId] = []
+    for key, version in keys:
+        with suppress(AlreadyExistsError), store.change() as change:
+            change.add_pending_key(key, version, [], policy_of())
+            mine.append(key.key_id)
+        with suppress(NotFoundError), store.change() as change:
+            change.enable_pending_key(key.key_id, version.material_id, b"check")
+    pipe.send(mine)
+
+
+def take_lease(pipe: Connection, settings: StoreSettings, holder: bytes) -> None:
+    """Ask for the lease on command, and tell whether it was given."""
+    store = SqliteClockworkStore(settings, REGION)
+    pipe.send("ready")
+    while pipe.recv() == "go":
+        pipe.send(store.take_lease(holder, NOW, NOW + timedelta(seconds=30)))
 
 
 def migrate_now(pipe: Connection, settings: StoreSettings) -> None:

@@ -11,11 +11,19 @@ from pathlib import Path
 import pytest
 
 from hsmkms.ports.directory import Directory
-from hsmkms.ports.store import InvocationStore, KeyStore
-from hsmkms.store import SqliteDirectory, SqliteInvocationStore, SqliteKeyStore, StoreSettings, migrate
+from hsmkms.ports.store import ClockworkStore, InvocationStore, KeyStore, UsageStore
+from hsmkms.store import (
+    SqliteClockworkStore,
+    SqliteDirectory,
+    SqliteInvocationStore,
+    SqliteKeyStore,
+    SqliteUsageStore,
+    StoreSettings,
+    migrate,
+)
 from tests.contract.store.nouns import REGION
 from tests.directory_fakes import FakeDirectory
-from tests.store_fakes import FakeInvocationStore, FakeKeyStore
+from tests.store_fakes import FakeClockworkStore, FakeInvocationStore, FakeKeyStore, FakeUsageStore
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,8 @@ class Stores:
 
     keys: Callable[[], KeyStore]
     counters: Callable[[], InvocationStore]
+    usage: Callable[[], UsageStore]
+    clockwork: Callable[[], ClockworkStore]
     directory: Callable[[], Directory]
 
 
@@ -45,11 +55,19 @@ def settings(migrated: Path, tmp_path: Path) -> StoreSettings:
 def stores(request: pytest.FixtureRequest) -> Stores:
     if request.param == "fake":
         # One of each for the test, however often it is opened.
-        return Stores(cache(FakeKeyStore), cache(FakeInvocationStore), cache(FakeDirectory))
+        return Stores(
+            keys=cache(FakeKeyStore),
+            counters=cache(FakeInvocationStore),
+            usage=cache(FakeUsageStore),
+            clockwork=cache(FakeClockworkStore),
+            directory=cache(FakeDirectory),
+        )
     settings: StoreSettings = request.getfixturevalue("settings")
     return Stores(
         keys=lambda: SqliteKeyStore(settings, REGION),
         counters=lambda: SqliteInvocationStore(settings, REGION),
+        usage=lambda: SqliteUsageStore(settings, REGION),
+        clockwork=lambda: SqliteClockworkStore(settings, REGION),
         directory=lambda: SqliteDirectory(settings),
     )
 
@@ -68,6 +86,16 @@ def other_keys(stores: Stores) -> KeyStore:
 @pytest.fixture
 def counters(stores: Stores) -> InvocationStore:
     return stores.counters()
+
+
+@pytest.fixture
+def usage(stores: Stores) -> UsageStore:
+    return stores.usage()
+
+
+@pytest.fixture
+def clockwork(stores: Stores) -> ClockworkStore:
+    return stores.clockwork()
 
 
 @pytest.fixture

@@ -6,11 +6,13 @@ import hashlib
 import os
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hsmkms.model.actions import Action
 from hsmkms.model.grants import Grant, Grantee
 from hsmkms.model.identities import AccessKey, IdentityKind, IdentityRow, ManagedPolicy, Service, Status
+from hsmkms.model.imports import ImportPair, WrappingAlgorithm, WrappingKeySpec
 from hsmkms.model.keys import (
     Alias,
     Key,
@@ -56,7 +58,33 @@ def pending_key(
         created_at=created_at,
         current_material_id=None,
     )
-    return key, KeyVersion(name, MaterialId(os.urandom(16)), VersionState.PENDING, b"", created_at)
+    material_id = MaterialId(os.urandom(16))
+    return key, KeyVersion(name, material_id, VersionState.PENDING, b"", created_at, created_at)
+
+
+def external_key(account: AccountId = ACCOUNT) -> Key:
+    """A key that waits for its first material."""
+    key, _ = pending_key(account)
+    return replace(key, state=KeyState.PENDING_IMPORT, origin=KeyOrigin.EXTERNAL)
+
+
+def version_of(
+    key: Key, state: VersionState = VersionState.ENABLED, changed_at: datetime = NOW
+) -> KeyVersion:
+    """Another version of a key."""
+    return KeyVersion(key.key_id, MaterialId(os.urandom(16)), state, CHECK_VALUE, NOW, changed_at)
+
+
+def import_pair(key_id: KeyId, number: int = 1, expires_at: datetime = NOW) -> ImportPair:
+    """An import pair of a key whose private key never left the token."""
+    return ImportPair(
+        pair_id=number.to_bytes(16, "big"),
+        key_id=key_id,
+        algorithm=WrappingAlgorithm.RSAES_OAEP_SHA_256,
+        key_spec=WrappingKeySpec.RSA_4096,
+        sealed_private_key=None,
+        expires_at=expires_at,
+    )
 
 
 def policy_of(account: AccountId = ACCOUNT) -> StoredPolicy:

@@ -14,7 +14,9 @@ from hsmkms.model.keys import KeyState, Tag
 from hsmkms.model.names import MaterialId
 from hsmkms.policy.document import PolicyKind
 from hsmkms.policy.stored import StoredPolicy
+from hsmkms.ports.store import InvocationCount
 from hsmkms.store import (
+    SqliteClockworkStore,
     SqliteDirectory,
     SqliteInvocationStore,
     SqliteKeyStore,
@@ -31,6 +33,7 @@ from tests.contract.store.nouns import (
     add_key,
     alias_of,
     grant_of,
+    pending_key,
     policy_of,
 )
 
@@ -109,9 +112,72 @@ def test_two_processes_never_get_the_same_block(settings: StoreSettings) -> None
             pipe.recv()
         for pipe in (first, second):
             pipe.send("go")
-        totals = first.recv() + second.recv()
-    assert sorted(totals) == list(range(7, 1000, 7))
-    assert SqliteInvocationStore(settings, REGION).reserved() == {MATERIAL: 994}
+        reserved = first.recv() + second.recv()
+    assert sorted(one.total for one in reserved) == list(range(7, 1000, 7))
+    store = SqliteInvocationStore(settings, REGION)
+    assert store.counts() == {MATERIAL: InvocationCount(994, spent=False)}
+    # Whoever reserved later has the later epoch.
+    assert sorted((one.epoch.number, one.total) for one in reserved) == [
+        (number, number * 7) for number in range(1, 143)
+    ]
+    assert {one.epoch.store_id for one in reserved} == {store.epoch().store_id}
+    assert store.epoch().number == 142
+
+
+def test_two_processes_rotate_one_key_one_after_the_other(settings: StoreSettings) -> None:
+    """Whoever finds another current version than it saw leaves it: no version is lost and none is alone."""
+    store = SqliteKeyStore(settings, REGION)
+    key = add_key(store)
+    with (
+        actors.process(actors.rotate, settings, key.key_id, 60) as (first, _),
+        actors.process(actors.rotate, settings, key.key_id, 60) as (second, _),
+    ):
+        for pipe in (first, second):
+            pipe.recv()
+        for pipe in (first, second):
+            pipe.send("go")
+        mine, theirs = first.recv(), second.recv()
+    found = store.snapshot().keys[key.key_id]
+    assert set(found.versions) == {key.current_material_id, *mine, *theirs}
+    assert len(found.versions) == 121
+    assert found.current_material_id in (mine[-1], theirs[-1])
+
+
+def test_a_key_that_two_processes_add_is_one_of_theirs(settings: StoreSettings) -> None:
+    wanted = [pending_key() for _ in range(40)]
+    with (
+        actors.process(actors.add_and_enable, settings, wanted) as (first, _),
+        actors.process(actors.add_and_enable, settings, wanted) as (second, _),
+    ):
+        for pipe in (first, second):
+            pipe.recv()
+        for pipe in (first, second):
+            pipe.send("go")
+        mine, theirs = first.recv(), second.recv()
+    key_ids = {key.key_id for key, _ in wanted}
+    assert len(mine) + len(theirs) == 40
+    assert {*mine, *theirs} == key_ids
+    store = SqliteKeyStore(settings, REGION)
+    assert store.snapshot().keys.keys() == key_ids
+    assert {key.state for key in store.snapshot().keys.values()} == {KeyState.ENABLED}
+    assert list(store.unfinished_versions(NOW + timedelta(days=1))) == []
+
+
+def test_a_lease_is_one_processs_alone(settings: StoreSettings) -> None:
+    store, holders = SqliteClockworkStore(settings, REGION), (b"1" * 16, b"2" * 16)
+    with (
+        actors.process(actors.take_lease, settings, holders[0]) as (first, _),
+        actors.process(actors.take_lease, settings, holders[1]) as (second, _),
+    ):
+        assert (first.recv(), second.recv()) == ("ready", "ready")
+        for _ in range(30):
+            for pipe in (first, second):
+                pipe.send("go")
+            assert sorted([first.recv(), second.recv()]) == [False, True]
+            for holder in holders:
+                store.release_lease(holder)
+        for pipe in (first, second):
+            pipe.send("stop")
 
 
 def test_a_writer_killed_in_the_middle_leaves_nothing_and_blocks_nobody(settings: StoreSettings) -> None:
@@ -125,7 +191,7 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_and_blocks_nobody(settings
         os.kill(child.pid, signal.SIGKILL)
         child.join()
         assert store.snapshot().keys == {key.key_id: key}
-    assert list(store.pending_keys(NOW + timedelta(days=1))) == []
+    assert list(store.unfinished_versions(NOW + timedelta(days=1))) == []
     other = add_key(store)
     assert SqliteKeyStore(settings, REGION).snapshot().keys == {key.key_id: key, other.key_id: other}
     with closing(sqlite3.connect(settings.keys_file(REGION))) as raw:
@@ -146,7 +212,9 @@ def test_no_block_that_was_told_is_lost_by_a_kill(settings: StoreSettings) -> No
                 break
     assert told == list(range(1, len(told) + 1))
     # One more may have been reserved than was told.
-    assert SqliteInvocationStore(settings, REGION).reserved()[MATERIAL] in (len(told), len(told) + 1)
+    store = SqliteInvocationStore(settings, REGION)
+    assert store.count(MATERIAL).reserved in (len(told), len(told) + 1)
+    assert store.epoch().number == store.count(MATERIAL).reserved
 
 
 def test_two_processes_migrate_at_once(tmp_path: Path) -> None:

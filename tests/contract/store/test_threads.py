@@ -12,7 +12,7 @@ from hsmkms.model.actions import Action
 from hsmkms.model.grants import Grant, Grantee
 from hsmkms.model.names import MaterialId
 from hsmkms.ports.directory import Directory, InlinePolicy
-from hsmkms.ports.store import InvocationStore, KeyStore
+from hsmkms.ports.store import InvocationCount, InvocationStore, KeyStore
 from tests.contract.store.nouns import ACCOUNT, NOW, access_key, add_key, grant_of, managed_policy, user
 
 # More than a pool keeps connections.
@@ -114,13 +114,13 @@ def test_the_limit_is_reached_once_and_never_passed(counters: InvocationStore) -
     def take_all(_: int) -> None:
         try:
             while True:
-                totals.append(counters.reserve(material_id, 3, 100))
+                totals.append(counters.reserve(material_id, 3, 100).total)
         except LimitExceededError:
             return
 
     at_once(6, take_all)
     assert sorted(totals) == list(range(3, 100, 3))
-    assert counters.reserved() == {material_id: 99}
+    assert counters.counts() == {material_id: InvocationCount(99, spent=False)}
 
 
 def test_a_principal_never_gets_a_third_access_key(directory: Directory) -> None:

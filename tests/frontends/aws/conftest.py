@@ -61,10 +61,13 @@ class RecordingKms:
         tags: Sequence[Tag],
         policy_text: str | None,
         bypasses_lockout_check: bool,
+        origin: KeyOrigin,
     ) -> Key:
         self.asked = ("create_key", description, list(tags))
         if policy_text is not None:
             self.asked += (policy_text, bypasses_lockout_check)
+        if origin is not KeyOrigin.AWS_KMS:
+            self.asked += (origin,)
         return self.key
 
     def describe_key(self, _: Call, key_ref: str) -> Key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -61,6 +62,10 @@ def outcomes(region: RegionUnderTest) -> list[object]:
         pytest.param("Encrypt", CallStyle.INLINE, LOOP, id="token in the same machine"),
         pytest.param("Encrypt", CallStyle.HANDED_OFF, "token", id="token across a network"),
         pytest.param("CreateKey", CallStyle.INLINE, "token", id="change in token and store"),
+        pytest.param(
+            "GetParametersForImport", CallStyle.INLINE, "token", id="pair of keys, which takes seconds"
+        ),
+        pytest.param("GetKeyLastUsage", CallStyle.INLINE, "store", id="read of the store"),
         pytest.param("DisableKey", CallStyle.INLINE, "store", id="change in the store"),
     ],
 )
@@ -137,6 +142,16 @@ def test_past_the_deadline_is_told_once_and_how_it_ended_later(
     wait_until(lambda: len(outcomes(region)) == 2, "the record of how it ended")
     assert outcomes(region) == ["DependencyTimeoutException", "done"]
     wait_until(lambda: not region.kms.store_lane.exhausted, "the thread back in its lane")
+
+
+@pytest.mark.parametrize("operation", ["GetParametersForImport", "ImportKeyMaterial"])
+def test_what_takes_seconds_has_longer(operation: str, region: RegionUnderTest) -> None:
+    def act() -> str:
+        time.sleep(2 * DEADLINE_SECONDS)
+        return here()
+
+    assert run(region, asked(operation), act, DEADLINE_SECONDS) == "token"
+    assert outcomes(region) == ["done"]
 
 
 def test_failure_past_the_deadline_troubles_nobody(region: RegionUnderTest, let_go: threading.Event) -> None:

@@ -87,9 +87,7 @@ def test_caller_identity(door: AwsDoor, region: RegionUnderTest) -> None:
     ("request_", "refusal"),
     [
         pytest.param(partial(kms_request, "EncryptAll"), "UnknownOperationException", id="unknown operation"),
-        pytest.param(
-            partial(kms_request, "ImportKeyMaterial"), "UnsupportedOperationException", id="not built"
-        ),
+        pytest.param(partial(kms_request, "ReplicateKey"), "UnsupportedOperationException", id="not built"),
         pytest.param(
             partial(signed, b"{}", headers={"X-Amz-Target": "ListKeys"}),
             "UnknownOperationException",

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -30,10 +31,11 @@ from hsmkms.errors import (
 from hsmkms.frontends.aws.answers import SYMMETRIC_DEFAULT
 from hsmkms.frontends.aws.operations import OPERATIONS, UNBUILT, Need, find_operation, is_read_only
 from hsmkms.frontends.aws.requests import CreateKeyRequest, WireModel
-from hsmkms.frontends.aws.shapes import Blob, Choice, Flag, Number, Text
+from hsmkms.frontends.aws.shapes import Blob, Choice, Flag, Number, Text, Timestamp
 from hsmkms.frontends.aws.structures import ListOf, Structure, TextMap, members_of
 from hsmkms.frontends.aws.wire import read_request, render_answer
-from hsmkms.model.keys import KeyState, Tag
+from hsmkms.model.keys import KeyOrigin, KeyState, KeyVersion, Tag, VersionState
+from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.service.call import Call
 
 KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -104,6 +106,13 @@ SUCCESSES = [
         ("create_key", "", []),
         {"KeyMetadata": METADATA},
         id="CreateKey with the deprecated name",
+    ),
+    pytest.param(
+        "CreateKey",
+        {"Origin": "EXTERNAL"},
+        ("create_key", "", [], KeyOrigin.EXTERNAL),
+        {"KeyMetadata": METADATA},
+        id="CreateKey for imported material",
     ),
     pytest.param(
         "DescribeKey",
@@ -276,10 +285,18 @@ PERMISSION_OPERATIONS = {
     *("CreateGrant", "ListGrants", "ListRetirableGrants", "RetireGrant", "RevokeGrant"),
 }
 """Those of ``test_permission_operations``."""
+LIFECYCLE_OPERATIONS = {
+    *("EnableKeyRotation", "DisableKeyRotation", "GetKeyRotationStatus"),
+    *("RotateKeyOnDemand", "ListKeyRotations", "GetKeyLastUsage"),
+    *("ScheduleKeyDeletion", "CancelKeyDeletion"),
+    *("GetParametersForImport", "ImportKeyMaterial", "DeleteImportedKeyMaterial"),
+}
+"""Those of ``test_lifecycle_operations``."""
 
 
 def test_every_operation_has_a_success_here() -> None:
-    assert {success.values[0] for success in SUCCESSES} == set(OPERATIONS) - PERMISSION_OPERATIONS
+    elsewhere = PERMISSION_OPERATIONS | LIFECYCLE_OPERATIONS
+    assert {success.values[0] for success in SUCCESSES} == set(OPERATIONS) - elsewhere
 
 
 @pytest.mark.parametrize(("name", "request_members", "asked", "answer"), SUCCESSES)
@@ -373,6 +390,66 @@ def test_a_key_without_material_names_none(kms: Any, call: Call) -> None:
     assert "CurrentKeyMaterialId" not in metadata
 
 
+TOMORROW = datetime(2026, 1, 3, tzinfo=UTC)
+DAY_AFTER = datetime(2026, 1, 4, tzinfo=UTC)
+EXPIRES = {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": 1767398400.0}
+STAYS = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "expiries", "waiting", "shown"),
+    [
+        pytest.param(KeyOrigin.AWS_KMS, [None], [], {}, id="made here"),
+        pytest.param(KeyOrigin.EXTERNAL, [], [], {}, id="nothing there"),
+        pytest.param(KeyOrigin.EXTERNAL, [None], [], STAYS, id="it stays"),
+        pytest.param(KeyOrigin.EXTERNAL, [TOMORROW], [], EXPIRES, id="it expires"),
+        pytest.param(KeyOrigin.EXTERNAL, [DAY_AFTER, None, TOMORROW], [], EXPIRES, id="the earliest"),
+        pytest.param(KeyOrigin.EXTERNAL, [None], [TOMORROW], STAYS, id="what waits is not the key's yet"),
+        pytest.param(KeyOrigin.EXTERNAL, [], [TOMORROW], {}, id="nothing but what waits"),
+    ],
+)
+def test_when_imported_material_expires(
+    *,
+    service_model: ServiceModel,
+    kms: Any,
+    call: Call,
+    origin: KeyOrigin,
+    expiries: list[datetime | None],
+    waiting: list[datetime | None],
+    shown: dict[str, Any],
+) -> None:
+    kms.key = replace(
+        kms.key,
+        origin=origin,
+        versions=versions_of(kms.key.key_id, VersionState.ENABLED, expiries),
+        other_versions=versions_of(kms.key.key_id, VersionState.PENDING_ROTATION, waiting),
+    )
+    body = perform(kms, call, "DescribeKey", {"KeyId": KEY})
+    metadata = json.loads(body)["KeyMetadata"]
+    assert {name: metadata[name] for name in ("ExpirationModel", "ValidTo") if name in metadata} == shown
+    assert metadata["Origin"] == origin.value
+    assert_answer_fits(service_model.operation_model("DescribeKey"), body)
+
+
+def versions_of(
+    key_id: KeyId, state: VersionState, expiries: list[datetime | None]
+) -> dict[MaterialId, KeyVersion]:
+    versions = {}
+    for number, expires_at in enumerate(expiries):
+        material_id = MaterialId(bytes([number]) * 16)
+        versions[material_id] = KeyVersion(
+            key_id, material_id, state, b"sealed", DAY_AFTER, DAY_AFTER, expires_at=expires_at
+        )
+    return versions
+
+
+def test_a_key_that_goes_says_when(service_model: ServiceModel, kms: Any, call: Call) -> None:
+    kms.key = replace(kms.key, state=KeyState.PENDING_DELETION, deletion_at=TOMORROW)
+    body = perform(kms, call, "DescribeKey", {"KeyId": KEY})
+    assert json.loads(body)["KeyMetadata"]["DeletionDate"] == 1767398400.0
+    assert_answer_fits(service_model.operation_model("DescribeKey"), body)
+
+
 EITHER = "Please specify either number of bytes or key spec."
 NULL = "1 validation error detected: Value null at '{}' failed to satisfy constraint: Member must not be null"
 TAKE_A_RECIPIENT: dict[str, dict[str, Any]] = {
@@ -441,12 +518,15 @@ def unsupported(words: str) -> str:
             "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.",
             id="HMAC without a usage",
         ),
-        pytest.param(
-            "CreateKey",
-            {"Origin": "EXTERNAL"},
-            UnsupportedOperationError,
-            unsupported("CreateKey with Origin EXTERNAL"),
-            id="Origin",
+        *(
+            pytest.param(
+                "CreateKey",
+                {"Origin": origin},
+                UnsupportedOperationError,
+                unsupported(f"CreateKey with Origin {origin}"),
+                id=f"Origin {origin}",
+            )
+            for origin in ("AWS_CLOUDHSM", "EXTERNAL_KEY_STORE")
         ),
         pytest.param(
             "CreateKey",
@@ -718,8 +798,9 @@ def assert_same_shape(ours: Any, theirs: Shape) -> None:
         case Number():
             assert theirs.type_name == "integer"
             assert (ours.minimum, ours.maximum) == (limits["min"], limits["max"])
-        case Flag():
-            assert theirs.type_name == "boolean"
+        case Flag() | Timestamp():
+            assert theirs.type_name == ("boolean" if isinstance(ours, Flag) else "timestamp")
+            assert limits == {}
         case Blob():
             assert theirs.type_name == "blob"
             assert (ours.min_length, ours.max_length) == (limits["min"], limits["max"])
@@ -743,12 +824,20 @@ def assert_same_shape(ours: Any, theirs: Shape) -> None:
 @pytest.mark.parametrize(
     ("need", "names"),
     [
-        pytest.param(Need.NOTHING, {"DescribeKey", "GetKeyPolicy", "ListKeyPolicies"}, id="nothing"),
+        pytest.param(
+            Need.NOTHING,
+            {
+                *("DescribeKey", "GetKeyPolicy", "ListKeyPolicies"),
+                *("GetKeyRotationStatus", "ListKeyRotations"),
+            },
+            id="nothing",
+        ),
         pytest.param(
             Need.TOKEN,
             {
                 *("CreateKey", "CreateGrant", "Encrypt", "Decrypt", "ReEncrypt", "GenerateRandom"),
-                *("GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
+                *("GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "RotateKeyOnDemand"),
+                *("GetParametersForImport", "ImportKeyMaterial", "DeleteImportedKeyMaterial"),
             },
             id="token",
         ),
@@ -770,5 +859,7 @@ def test_what_changes(service_model: ServiceModel) -> None:
     names = {*service_model.operation_names}
     changes = {name for name in names if not name.startswith((*READERS, *CRYPTOGRAPHERS))}
     assert {name for name in names if not is_read_only(name)} == changes
+    # CloudTrail says readOnly of it (Developer Guide, "GetParametersForImport"), and it makes a pair of keys.
+    changes.add("GetParametersForImport")
     assert {name for name, row in OPERATIONS.items() if row.changes} == changes - UNBUILT
     assert is_read_only("NoSuchOperation")

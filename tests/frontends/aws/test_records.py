@@ -12,12 +12,14 @@ import pytest
 from hsmkms.frontends.aws.answers import blob
 from hsmkms.frontends.aws.door import AwsDoor
 from hsmkms.frontends.aws.operations import OPERATIONS
-from hsmkms.model.keys import Key, KeyState
-from hsmkms.model.names import alias_arn
+from hsmkms.model.imports import WrappingAlgorithm, WrappingKeySpec
+from hsmkms.model.keys import Key, KeyOrigin, KeyState
+from hsmkms.model.names import KeyId, alias_arn
 from hsmkms.policy.defaults import default_key_policy
 from hsmkms.service.grants import GrantPlan
 from tests.frontends.aws.client import ask, door_to
 from tests.unit.service.region import ACCOUNT, REGION, RegionUnderTest, build_region, call
+from tests.wrapped_material import wrap_material
 
 RULES = {
     "Enable IAM User Permissions of the key policy allows it",
@@ -30,22 +32,33 @@ POLICY = default_key_policy(ACCOUNT)
 
 @dataclass
 class Stage:
-    """A region with an alias for the first of two keys, and something sealed under it."""
+    """A region with an alias for the first of its keys, and something sealed under it.
+
+    Of the others one is to be deleted, and two are for imported material, which one of them has.
+    """
 
     region: RegionUnderTest
     door: AwsDoor
     keys: Mapping[str, Key]
     sealed: str
     grant_id: str
+    import_token: str
+    wrapped_material: str
 
     def filled_in(self, members: Mapping[str, Any]) -> dict[str, Any]:
         """Members of a request, with this stage's own values for the words of the tables below."""
         words = {"<sealed>": self.sealed, "<grant>": self.grant_id}
+        words |= {"<token>": self.import_token, "<wrapped>": self.wrapped_material}
         words |= {f"<{name}>": key.key_id for name, key in self.keys.items()}
         return {
             name: words.get(value, value) if isinstance(value, str) else value
             for name, value in members.items()
         }
+
+    def material_id(self, name: str) -> str | None:
+        """What encrypts with a key now, as AWS calls it."""
+        kms = self.region.kms
+        return kms.key_material_id(kms.describe_key(call(), self.keys[name].key_id))
 
     def arns(self, names: Sequence[str], answer: Mapping[str, Any]) -> list[str]:
         """The ARNs of keys and aliases by name; ``made`` is the key of this very answer."""
@@ -59,18 +72,51 @@ class Stage:
 def stage(tmp_path: Path) -> Stage:
     region = build_region(tmp_path)
     kms = region.kms
-    keys = {name: kms.create_key(call(), description="", tags=()) for name in ("key", "other")}
+    keys = {name: kms.create_key(call(), description="", tags=()) for name in ("key", "other", "going")}
+    for name in ("empty", "filled"):
+        keys[name] = kms.create_key(call(), description="", tags=(), origin=KeyOrigin.EXTERNAL)
+    kms.schedule_key_deletion(call(), keys["going"].key_id, 7)
     key_id = keys["key"].key_id
     kms.create_alias(call(), "alias/app", key_id)
     sealed = kms.encrypt(call(), key_id, b"plaintext", {}, dry_run=False)
     plan = GrantPlan(GRANTEE, ["Encrypt"])
     grant_id = kms.create_grant(call(), key_id, plan, dry_run=False).grant_id
-    return Stage(region, door_to(region), keys, blob(sealed.ciphertext_blob), grant_id)
+    import_token, wrapped = wrapped_for(region, keys["filled"].key_id)
+    kms.import_key_material(
+        call(),
+        keys["filled"].key_id,
+        import_token=import_token,
+        encrypted_material=wrapped,
+        expires_at=None,
+        import_type=None,
+        key_material_id=None,
+        description=None,
+    )
+    import_token, wrapped = wrapped_for(region, keys["empty"].key_id)
+    region.trail.records.clear()
+    return Stage(
+        *(region, door_to(region), keys, blob(sealed.ciphertext_blob), grant_id),
+        *(blob(import_token), blob(wrapped)),
+    )
+
+
+def wrapped_for(region: RegionUnderTest, key_id: KeyId) -> tuple[bytes, bytes]:
+    """An import token of a key, and key material wrapped under what came with it."""
+    algorithm = WrappingAlgorithm.RSAES_OAEP_SHA_1
+    given = region.kms.parameters_for_import(call(), key_id, algorithm, WrappingKeySpec.RSA_2048)
+    return given.import_token, wrap_material(given.public_key, algorithm, bytes(range(32)))
 
 
 READS, CHANGES = True, False
 MATERIAL = {"keyMaterialId": "key"}
 NEW_ALIAS = {"AliasName": "alias/new", "TargetKeyId": "<key>"}
+WRAPPING = {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
+IMPORT = {
+    "KeyId": "<empty>",
+    "ImportToken": "<token>",
+    "EncryptedKeyMaterial": "<wrapped>",
+    "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE",
+}
 ROWS: list[tuple[str, Mapping[str, Any], bool, Sequence[str], Mapping[str, str]]] = [
     ("CreateKey", {}, CHANGES, ["made"], {}),
     ("DescribeKey", {"KeyId": "alias/app"}, READS, ["key"], {}),
@@ -110,6 +156,17 @@ ROWS: list[tuple[str, Mapping[str, Any], bool, Sequence[str], Mapping[str, str]]
     ("ListRetirableGrants", {"RetiringPrincipal": GRANTEE}, READS, [], {}),
     ("RetireGrant", {"KeyId": "<key>", "GrantId": "<grant>"}, CHANGES, ["key"], {}),
     ("RevokeGrant", {"KeyId": "<key>", "GrantId": "<grant>"}, CHANGES, ["key"], {}),
+    ("EnableKeyRotation", {"KeyId": "<key>", "RotationPeriodInDays": 90}, CHANGES, ["key"], {}),
+    ("DisableKeyRotation", {"KeyId": "<key>"}, CHANGES, ["key"], {}),
+    ("GetKeyRotationStatus", {"KeyId": "<key>"}, READS, ["key"], {}),
+    ("RotateKeyOnDemand", {"KeyId": "<key>"}, CHANGES, ["key"], MATERIAL),
+    ("ListKeyRotations", {"KeyId": "<key>"}, READS, ["key"], {}),
+    ("ScheduleKeyDeletion", {"KeyId": "<key>", "PendingWindowInDays": 7}, CHANGES, ["key"], {}),
+    ("CancelKeyDeletion", {"KeyId": "<going>"}, CHANGES, ["going"], {}),
+    ("GetParametersForImport", {"KeyId": "<empty>", **WRAPPING}, READS, ["empty"], {}),
+    ("ImportKeyMaterial", IMPORT, CHANGES, ["empty"], {"keyMaterialId": "empty"}),
+    ("DeleteImportedKeyMaterial", {"KeyId": "<filled>"}, CHANGES, ["filled"], {"keyMaterialId": "filled"}),
+    ("GetKeyLastUsage", {"KeyId": "<key>"}, READS, ["key"], {}),
 ]
 
 
@@ -135,13 +192,13 @@ def test_a_record_says_what_was_done_to_which_keys(
         {"accountId": ACCOUNT, "type": f"AWS::KMS::{'Alias' if ':alias/' in arn else 'Key'}", "ARN": arn}
         for arn in stage.arns(resources, answer)
     ]
-    material_ids = {
-        name: stage.region.kms.key_material_id(stage.keys[key]) for name, key in materials.items()
-    }
+    material_ids = {name: stage.material_id(key) for name, key in materials.items()}
     told = dict(record["additionalEventData"])  # type: ignore[call-overload]  # a record's members are objects
     assert {decision.partition(": ")[2] for decision in told.pop("decisions")} <= RULES
     if operation in ("CreateGrant", "RetireGrant", "RevokeGrant"):
         assert told.pop("grantId") == answer.get("GrantId", stage.grant_id)
+    if operation == "ImportKeyMaterial":
+        assert told.pop("unwrappedIn") == "token"
     assert told == material_ids
 
 
@@ -154,7 +211,8 @@ def test_every_operation_has_its_record_here() -> None:
     [
         pytest.param("DisableKey", CHANGES, id="a change that lacks a member"),
         pytest.param("Encrypt", READS, id="a use that lacks a member"),
-        pytest.param("ScheduleKeyDeletion", CHANGES, id="a change that is not built"),
+        pytest.param("ReplicateKey", CHANGES, id="a change that is not built"),
+        pytest.param("GetParametersForImport", READS, id="what CloudTrail calls a read"),
         pytest.param("GetPublicKey", READS, id="a read that is not built"),
         pytest.param("EncryptAll", READS, id="unknown"),
     ],
@@ -174,15 +232,19 @@ def test_a_refusal_before_the_verb_says_whether_it_would_have_changed_something(
         pytest.param("CreateKey", {}, id="CreateKey"),
         pytest.param("DisableKey", {"KeyId": "<key>"}, id="DisableKey"),
         pytest.param("CreateAlias", NEW_ALIAS, id="CreateAlias"),
+        pytest.param("RotateKeyOnDemand", {"KeyId": "<key>"}, id="RotateKeyOnDemand"),
+        pytest.param("ScheduleKeyDeletion", {"KeyId": "<key>"}, id="ScheduleKeyDeletion"),
+        pytest.param("ImportKeyMaterial", IMPORT, id="ImportKeyMaterial"),
     ],
 )
 def test_nothing_changes_while_the_trail_is_down(
     stage: Stage, operation: str, members: Mapping[str, Any]
 ) -> None:
+    objects = dict(stage.region.hsm.objects)
     stage.region.trail.is_broken = True
     assert ask(stage.door, operation, stage.filled_in(members))["__type"] == "KMSInternalException"
     kms = stage.region.kms
     assert kms.describe_key(call(), stage.keys["key"].key_id).state is KeyState.ENABLED
     aliases = kms.list_aliases(call(), key_ref=None, limit=10, marker=None).items
     assert [alias.name for alias in aliases] == ["alias/app"]
-    assert len(stage.region.hsm.objects) == 2
+    assert stage.region.hsm.objects == objects

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ from hsmkms.frontends.aws.structures import MOST_EXPLAINED_ELEMENTS, ListOf, mem
 from hsmkms.frontends.aws.wire import RECORDED_MEMBER_BYTES, read_request, recorded_parameters
 
 KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
+IMPORT = {"KeyId": KEY, "ImportToken": "c2VjcmV0", "EncryptedKeyMaterial": "c2VjcmV0"}
 NULL = "failed to satisfy constraint: Member must not be null"
 
 
@@ -97,6 +99,42 @@ def b64(content: bytes) -> str:
         ),
         pytest.param(
             "GenerateRandom", {"NumberOfBytes": None}, {"number_of_bytes": None}, id="null is absent"
+        ),
+        pytest.param(
+            "ImportKeyMaterial",
+            {
+                "KeyId": KEY,
+                "ImportToken": b64(bytes(6144)),
+                "EncryptedKeyMaterial": b64(bytes(6144)),
+                "KeyMaterialDescription": "d" * 256,
+            },
+            {
+                "key_id": KEY,
+                "import_token": bytes(6144),
+                "encrypted_key_material": bytes(6144),
+                "key_material_description": "d" * 256,
+            },
+            id="longest import",
+        ),
+        *(
+            pytest.param(
+                "ImportKeyMaterial",
+                {"KeyId": KEY, "ImportToken": "AA==", "EncryptedKeyMaterial": "AA==", "ValidTo": seconds},
+                {
+                    "key_id": KEY,
+                    "import_token": b"\0",
+                    "encrypted_key_material": b"\0",
+                    "valid_to": datetime.fromisoformat(moment),
+                },
+                id=words,
+            )
+            for words, seconds, moment in (
+                ("a whole second", 1767323045, "2026-01-02T03:04:05+00:00"),
+                ("part of a second", 1767323045.25, "2026-01-02T03:04:05.250000+00:00"),
+                ("1970", 0, "1970-01-01T00:00:00+00:00"),
+                ("the first second", -62_135_596_800, "0001-01-01T00:00:00+00:00"),
+                ("the last second", 253_402_300_799, "9999-12-31T23:59:59+00:00"),
+            )
         ),
         pytest.param("EnableKey", {"KeyId": KEY, "Color": ["red"]}, {"key_id": KEY}, id="unknown member"),
         pytest.param(
@@ -202,6 +240,56 @@ MAP = "Start of structure or map found where not expected."
             "Decrypt", {"CiphertextBlob": 5}, "NUMBER_VALUE can not be converted to a Blob", id="blob"
         ),
         pytest.param("Decrypt", {"Recipient": "doc"}, "Expected null", id="string for Recipient"),
+        *(
+            pytest.param(
+                "ImportKeyMaterial",
+                {**IMPORT, "ValidTo": value},
+                f"{found} can not be converted to milliseconds since epoch",
+                id=f"{words} for a moment",
+            )
+            for words, value, found in (
+                ("ISO 8601", "2026-01-02T03:04:05Z", "STRING_VALUE"),
+                ("a number in quotes", "1767323045", "STRING_VALUE"),
+                ("true", True, "TRUE_VALUE"),
+                ("false", False, "FALSE_VALUE"),
+                ("NaN", float("nan"), "NUMBER_VALUE"),
+                ("infinity", float("inf"), "NUMBER_VALUE"),
+                ("less than infinity", float("-inf"), "NUMBER_VALUE"),
+                ("milliseconds", 1_767_323_045_000, "NUMBER_VALUE"),
+                ("a second before the first", -62_135_596_801, "NUMBER_VALUE"),
+                ("the year 10000", 253_402_300_800, "NUMBER_VALUE"),
+                ("a number past all floats", 10**400, "NUMBER_VALUE"),
+            )
+        ),
+        pytest.param("ImportKeyMaterial", {**IMPORT, "ValidTo": [1]}, LIST, id="list for a moment"),
+        pytest.param("ImportKeyMaterial", {**IMPORT, "ValidTo": {}}, MAP, id="map for a moment"),
+        *(
+            pytest.param(
+                name,
+                {"KeyId": KEY, member: value},
+                f"{found} can not be converted to an Integer",
+                id=f"{member} {value}",
+            )
+            for name, member in (
+                ("EnableKeyRotation", "RotationPeriodInDays"),
+                ("ScheduleKeyDeletion", "PendingWindowInDays"),
+                ("ListKeyRotations", "Limit"),
+            )
+            for value, found in (("90", "STRING_VALUE"), (90.0, "NUMBER_VALUE"), (True, "TRUE_VALUE"))
+        ),
+        *(
+            pytest.param(
+                "ImportKeyMaterial",
+                {**IMPORT, member: 7},
+                f"NUMBER_VALUE can not be converted to a {kind}",
+                id=f"number for {member}",
+            )
+            for member, kind in (
+                *(("ImportToken", "Blob"), ("EncryptedKeyMaterial", "Blob")),
+                *(("ExpirationModel", "String"), ("ImportType", "String")),
+                *(("KeyMaterialDescription", "String"), ("KeyMaterialId", "String")),
+            )
+        ),
         pytest.param(
             "Encrypt",
             {"KeyId": "", "Plaintext": 7},
@@ -258,6 +346,10 @@ def one(words: str) -> str:
 
 def at(path: str, words: str, value: str = "") -> str:
     return f"Value{value and ' '}{value} at '{path}' failed to satisfy constraint: {words}"
+
+
+LONGEST_DESCRIPTION = "Member must have length less than or equal to 256"
+DESCRIPTION_PATTERN = r"Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_\s.-]+$"
 
 
 @pytest.mark.parametrize(
@@ -558,6 +650,144 @@ def at(path: str, words: str, value: str = "") -> str:
             one(at("numberOfBytes", "Member must have value less than or equal to 1024", "'1025'")),
             id="data key too long",
         ),
+        *(
+            pytest.param(
+                name,
+                {"KeyId": KEY, member: value},
+                one(at(path, f"Member must have value {bound}", f"'{value}'")),
+                id=f"{path} {value}",
+            )
+            for name, member, path, value, bound in (
+                *(
+                    ("EnableKeyRotation", "RotationPeriodInDays", "rotationPeriodInDays", *out)
+                    for out in ((89, "greater than or equal to 90"), (2561, "less than or equal to 2560"))
+                ),
+                *(
+                    ("ScheduleKeyDeletion", "PendingWindowInDays", "pendingWindowInDays", *out)
+                    for out in ((0, "greater than or equal to 1"), (366, "less than or equal to 365"))
+                ),
+                *(
+                    ("ListKeyRotations", "Limit", "limit", *out)
+                    for out in ((0, "greater than or equal to 1"), (1001, "less than or equal to 1000"))
+                ),
+            )
+        ),
+        *(
+            pytest.param(name, {}, one(f"Value null at 'keyId' {NULL}"), id=f"{name} of no key")
+            for name in (
+                *("EnableKeyRotation", "DisableKeyRotation", "GetKeyRotationStatus", "RotateKeyOnDemand"),
+                *("ListKeyRotations", "ScheduleKeyDeletion", "CancelKeyDeletion", "GetKeyLastUsage"),
+                "DeleteImportedKeyMaterial",
+            )
+        ),
+        pytest.param(
+            "ListKeyRotations",
+            {"KeyId": KEY, "IncludeKeyMaterial": "ALL"},
+            one(
+                at(
+                    "includeKeyMaterial",
+                    "Member must satisfy enum value set: [ALL_KEY_MATERIAL, ROTATIONS_ONLY]",
+                    "'ALL'",
+                )
+            ),
+            id="unknown choice of material",
+        ),
+        pytest.param(
+            "GetParametersForImport",
+            {"KeyId": KEY},
+            f"2 validation errors detected: Value null at 'wrappingAlgorithm' {NULL}; "
+            f"Value null at 'wrappingKeySpec' {NULL}",
+            id="no way of wrapping",
+        ),
+        pytest.param(
+            "GetParametersForImport",
+            {"KeyId": KEY, "WrappingAlgorithm": "RSA", "WrappingKeySpec": "RSA_1024"},
+            "2 validation errors detected: "
+            + at(
+                "wrappingAlgorithm",
+                "Member must satisfy enum value set: [RSAES_PKCS1_V1_5, RSAES_OAEP_SHA_1, "
+                "RSAES_OAEP_SHA_256, RSA_AES_KEY_WRAP_SHA_1, RSA_AES_KEY_WRAP_SHA_256, SM2PKE]",
+                "'RSA'",
+            )
+            + "; "
+            + at(
+                "wrappingKeySpec",
+                "Member must satisfy enum value set: [RSA_2048, RSA_3072, RSA_4096, SM2]",
+                "'RSA_1024'",
+            ),
+            id="unknown way of wrapping",
+        ),
+        pytest.param(
+            "ImportKeyMaterial",
+            {},
+            "3 validation errors detected: "
+            + "; ".join(
+                f"Value null at '{path}' {NULL}" for path in ("keyId", "importToken", "encryptedKeyMaterial")
+            ),
+            id="import of nothing",
+        ),
+        pytest.param(
+            "ImportKeyMaterial",
+            {"KeyId": KEY, "ImportToken": "", "EncryptedKeyMaterial": b64(bytes(6145))},
+            "2 validation errors detected: "
+            + at("importToken", "Member must have length greater than or equal to 1")
+            + "; "
+            + at("encryptedKeyMaterial", "Member must have length less than or equal to 6144"),
+            id="import token empty, material too long",
+        ),
+        pytest.param(
+            "ImportKeyMaterial",
+            {**IMPORT, "ExpirationModel": "NEVER", "ImportType": "OLD"},
+            "2 validation errors detected: "
+            + at(
+                "expirationModel",
+                "Member must satisfy enum value set: [KEY_MATERIAL_EXPIRES, KEY_MATERIAL_DOES_NOT_EXPIRE]",
+                "'NEVER'",
+            )
+            + "; "
+            + at(
+                "importType",
+                "Member must satisfy enum value set: [NEW_KEY_MATERIAL, EXISTING_KEY_MATERIAL]",
+                "'OLD'",
+            ),
+            id="unknown ways of importing",
+        ),
+        *(
+            pytest.param(
+                "ImportKeyMaterial",
+                {**IMPORT, "KeyMaterialDescription": text},
+                one(at("keyMaterialDescription", limit, shown)),
+                id=f"material description {words}",
+            )
+            for words, text, limit, shown in (
+                ("too long", "d" * 257, LONGEST_DESCRIPTION, f"'{'d' * 256}...'"),
+                ("empty", "", DESCRIPTION_PATTERN, "''"),
+                ("with markup", "<b>", DESCRIPTION_PATTERN, "'<b>'"),
+                ("with a space beyond ASCII", "a\u00a0b", DESCRIPTION_PATTERN, "'a\u00a0b'"),
+                ("with a NUL", "a\0b", DESCRIPTION_PATTERN, "'a\0b'"),
+            )
+        ),
+        *(
+            pytest.param(
+                name,
+                {**members, "KeyMaterialId": text},
+                one(at("keyMaterialId", limit, f"'{text}'")),
+                id=f"{name} with a material id {words}",
+            )
+            for name, members in (
+                ("ImportKeyMaterial", IMPORT),
+                ("DeleteImportedKeyMaterial", {"KeyId": KEY}),
+            )
+            for words, text, limit in (
+                ("too short", "a" * 63, "Member must have length greater than or equal to 64"),
+                ("too long", "a" * 65, "Member must have length less than or equal to 64"),
+                (
+                    "in capitals",
+                    "A" * 64,
+                    "Member must satisfy regular expression pattern: ^[a-f0-9]+$",
+                ),
+            )
+        ),
         pytest.param(
             "GenerateRandom",
             {"NumberOfBytes": 0},
@@ -652,6 +882,11 @@ SECRET = "c2VjcmV0LXBsYWludGV4dA=="
         pytest.param("Decrypt", {"GrantTokens": [SECRET] * 99}, id="too many grant tokens"),
         pytest.param("Decrypt", f'{{"CiphertextBlob": "{SECRET}"'.encode(), id="no JSON"),
         pytest.param("Decrypt", {"Recipient": {"AttestationDocument": SECRET + "!"}}, id="in a structure"),
+        *(
+            pytest.param("ImportKeyMaterial", {**IMPORT, member: value}, id=f"{member} {words}")
+            for member in ("ImportToken", "EncryptedKeyMaterial")
+            for words, value in (("too long", SECRET * 999), ("not base64", "!" + SECRET))
+        ),
     ],
 )
 def test_no_message_shows_a_secret(name: str, body: Any) -> None:
@@ -751,6 +986,50 @@ def test_a_member_without_a_shape_is_a_mistake_of_ours() -> None:
             {"keyId": KEY, "tagKeys": ["a", "b"]},
             id="tag keys",
         ),
+        pytest.param(
+            "ImportKeyMaterial",
+            {
+                **IMPORT,
+                "ValidTo": 1767323045.25,
+                "ExpirationModel": "KEY_MATERIAL_EXPIRES",
+                "ImportType": "EXISTING_KEY_MATERIAL",
+                "KeyMaterialDescription": "from the safe",
+                "KeyMaterialId": "ab" * 32,
+            },
+            {
+                "keyId": KEY,
+                "validTo": "2026-01-02T03:04:05.250000Z",
+                "expirationModel": "KEY_MATERIAL_EXPIRES",
+                "importType": "EXISTING_KEY_MATERIAL",
+                "keyMaterialDescription": "from the safe",
+                "keyMaterialId": "ab" * 32,
+            },
+            id="neither import token nor wrapped material",
+        ),
+        pytest.param(
+            "GetParametersForImport",
+            {"KeyId": KEY, "WrappingAlgorithm": "RSAES_OAEP_SHA_1", "WrappingKeySpec": "RSA_4096"},
+            {"keyId": KEY, "wrappingAlgorithm": "RSAES_OAEP_SHA_1", "wrappingKeySpec": "RSA_4096"},
+            id="the way of wrapping",
+        ),
+        pytest.param(
+            "ScheduleKeyDeletion",
+            {"KeyId": KEY, "PendingWindowInDays": 7},
+            {"keyId": KEY, "pendingWindowInDays": 7},
+            id="days to deletion",
+        ),
+        pytest.param(
+            "EnableKeyRotation",
+            {"KeyId": KEY, "RotationPeriodInDays": 90},
+            {"keyId": KEY, "rotationPeriodInDays": 90},
+            id="days between rotations",
+        ),
+        pytest.param(
+            "ListKeyRotations",
+            {"KeyId": KEY, "IncludeKeyMaterial": "ALL_KEY_MATERIAL", "Limit": 1, "Marker": "m"},
+            {"keyId": KEY, "includeKeyMaterial": "ALL_KEY_MATERIAL", "limit": 1, "marker": "m"},
+            id="what of a key's material is listed",
+        ),
         pytest.param("ListKeys", {}, {}, id="nothing"),
     ],
 )
@@ -841,7 +1120,10 @@ def test_no_member_of_a_record_is_longer_than_that(data: st.DataObject, name: st
         assert len(orjson.dumps(recorded)) <= LIMIT
 
 
-SECRET_MEMBERS = {"plaintext", "ciphertextBlob", "grantTokens", "recipient"}
+SECRET_MEMBERS = {
+    *("plaintext", "ciphertextBlob", "grantTokens", "recipient"),
+    *("importToken", "encryptedKeyMaterial"),
+}
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))

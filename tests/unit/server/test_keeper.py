@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from hsmkms.errors import KeyUnavailableError, ServiceFaultError
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.server import keeper as keeper_module
 from hsmkms.server.keeper import Keeper
+from hsmkms.service.clockwork import Clockwork
 from hsmkms.service.identity_secrets import IdentitySecrets
-from tests.unit.service.region import REGION, RegionUnderTest, build_region
+from tests.unit.service.region import REGION, RegionUnderTest, build_region, call
 
 
 @pytest.fixture
@@ -43,8 +45,9 @@ def lock() -> Lock:
 @pytest.fixture
 def keeper(region: RegionUnderTest, lock: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
     monkeypatch.setattr(keeper_module, "_TICK_SECONDS", 0.01)
+    monkeypatch.setattr(keeper_module, "_DUE_WORK_SECONDS", 0.01)
     built: IdentitySecrets = lock
-    keeper = Keeper(region.kms, built, region.clock)
+    keeper = Keeper(region.kms, region.clockwork, built, region.clock)
     yield keeper
     keeper.stop()
 
@@ -102,18 +105,55 @@ def test_does_nothing_with_a_token_that_is_away(keeper: Keeper, region: RegionUn
     assert not lock.unlocked.acquire(timeout=0.05)
 
 
-def test_sweeps_once_a_minute(
-    keeper: Keeper, region: RegionUnderTest, lock: Lock, monkeypatch: pytest.MonkeyPatch
+def test_does_due_work_and_goes_on_after_rounds_that_fail(
+    keeper: Keeper, region: RegionUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    swept = threading.Semaphore(0)
-    monkeypatch.setattr(type(region.kms), "sweep_pending_keys", lambda _: swept.release())
+    done = threading.Event()
+    once = fails_first(2, lambda: True, done)
+    monkeypatch.setattr(type(region.clockwork), "round", lambda _: once())
     keeper.start()
-    assert swept.acquire(timeout=5)
-    for _ in range(3):
-        assert lock.unlocked.acquire(timeout=5)
-    assert not swept.acquire(timeout=0.05)
+    assert done.wait(5)
+
+
+def test_uses_are_written_down_once_a_minute(keeper: Keeper, region: RegionUnderTest) -> None:
+    made = region.kms.create_key(call(), description="", tags=())
+    region.kms.audited(
+        asked := call("Encrypt"),
+        lambda: region.kms.encrypt(asked, made.key_id, b"x", {}, dry_run=False),
+        lambda _: "",
+    )
+    keeper.look_at_due_work()
+    assert region.kms.usage.store.last_uses() == []
     region.clock.seconds += 61
-    assert swept.acquire(timeout=5)
+    keeper.look_at_due_work()
+    assert [use.operation for use in region.kms.usage.store.last_uses()] == ["Encrypt"]
+
+
+def test_an_older_copy_of_the_store_is_looked_for_until_the_token_was_asked(
+    keeper: Keeper, region: RegionUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threading.Event()
+    asked = []
+
+    def require_known() -> None:
+        asked.append(1)
+        if len(asked) == 1:
+            raise KeyUnavailableError("away")
+        done.set()
+
+    monkeypatch.setattr(region.kms.epoch, "require_known", require_known)
+    keeper.start()
+    assert done.wait(5)
+    time.sleep(0.05)  # some more rounds
+    assert len(asked) == 2
+
+
+def test_a_keeper_that_stops_leaves_its_turn_to_others(keeper: Keeper, region: RegionUnderTest) -> None:
+    keeper.look_at_due_work()
+    other = Clockwork(region.kms, region.counters)
+    assert not other.round()
+    keeper.stop()
+    assert other.round()
 
 
 @pytest.mark.parametrize(

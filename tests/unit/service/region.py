@@ -21,11 +21,22 @@ from hsmkms.policy.evaluation import CallerPolicies
 from hsmkms.policy.stored import StoredPolicy
 from hsmkms.ports.directory import Directory, DirectorySnapshot, Identity
 from hsmkms.service.admission import Lane
-from hsmkms.service.budget import InvocationBudget
+from hsmkms.service.budget import EncryptionLimits, InvocationBudget
 from hsmkms.service.call import Call, Caller, ServiceContext
+from hsmkms.service.clockwork import Clockwork
+from hsmkms.service.epoch import StoreEpoch
 from hsmkms.service.kms import Kms
+from hsmkms.service.lifecycle import LifecycleSettings
+from hsmkms.service.usage import UsageNotes
 from hsmkms.service.wrappings import WrappingNotes
-from hsmkms.store import SqliteInvocationStore, SqliteKeyStore, StoreSettings, migrate
+from hsmkms.store import (
+    SqliteClockworkStore,
+    SqliteInvocationStore,
+    SqliteKeyStore,
+    SqliteUsageStore,
+    StoreSettings,
+    migrate,
+)
 from tests.hsm_fakes import FakeHsm
 
 REGION = Region("eu-west-1")
@@ -150,6 +161,9 @@ class RegionUnderTest:
     keys: SqliteKeyStore
     counters: SqliteInvocationStore
     people: People
+    clockwork: Clockwork
+    clockwork_store: SqliteClockworkStore
+    directory: Path
 
 
 @cache
@@ -160,25 +174,51 @@ def _migrated() -> tempfile.TemporaryDirectory[str]:
     return directory
 
 
-def build_region(directory: Path, *, hsm: FakeHsm | None = None, limit: int = 2**32) -> RegionUnderTest:
+def build_region(
+    directory: Path,
+    *,
+    hsm: FakeHsm | None = None,
+    limit: int = 2**32,
+    rules: LifecycleSettings | None = None,
+) -> RegionUnderTest:
     """A region on an empty store in ``directory``."""
     shutil.copytree(_migrated().name, directory, dirs_exist_ok=True)
+    return open_region(directory, hsm=hsm or FakeHsm(), limit=limit, rules=rules)
+
+
+def open_region(
+    directory: Path,
+    *,
+    hsm: FakeHsm,
+    limit: int = 2**32,
+    rules: LifecycleSettings | None = None,
+    clock: FrozenClock | None = None,
+    people: People | None = None,
+) -> RegionUnderTest:
+    """A region on the store that is in ``directory``: another worker's, or the same after a restart."""
     settings = StoreSettings(directory=directory)
-    clock, trail, hsm, people = FrozenClock(), ListTrail(), hsm or FakeHsm(), People()
+    clock, trail, people = clock or FrozenClock(), ListTrail(), people or People()
     keys, counters = SqliteKeyStore(settings, REGION), SqliteInvocationStore(settings, REGION)
+    epoch = StoreEpoch(REGION, hsm, counters, keys, trail, clock)
     kms = Kms(
         region=REGION,
         hsm=hsm,
         keys=keys,
         directory=cast("Directory", people),
-        budget=InvocationBudget(counters, limit),
+        budget=InvocationBudget(counters, epoch, EncryptionLimits(limit)),
         wrappings=WrappingNotes(keys, clock),
+        usage=UsageNotes(SqliteUsageStore(settings, REGION)),
+        time=(time := SqliteClockworkStore(settings, REGION)),
         trail=trail,
         clock=clock,
+        epoch=epoch,
+        rules=rules or LifecycleSettings(),
         token_lane=Lane("token", clock, threads=2, waiters=2, wait_seconds=1),
         store_lane=Lane("store", clock, threads=2, waiters=2, wait_seconds=1),
     )
-    return RegionUnderTest(kms, hsm, trail, clock, keys, counters, people)
+    return RegionUnderTest(
+        kms, hsm, trail, clock, keys, counters, people, Clockwork(kms, counters), time, directory
+    )
 
 
 def call(

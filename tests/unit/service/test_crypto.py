@@ -21,13 +21,11 @@ from hsmkms.errors import (
     KeyStateError,
     KeyUnavailableError,
     KmsError,
-    LimitExceededError,
     NotFoundError,
 )
 from hsmkms.formats.blob import Suite, parse_blob, serialize_blob
 from hsmkms.model.keys import EncryptionAlgorithm, Key, KeyState
 from hsmkms.ports.hsm import Readiness, ReadinessState
-from hsmkms.service.budget import FIRST_BLOCK
 from hsmkms.service.call import Call, WouldBlockSignal
 from hsmkms.service.results import ReEncrypted
 from tests.hsm_fakes import FakeHsm
@@ -168,7 +166,7 @@ def re_encrypt(
 def test_a_rehearsal_stops_after_every_check(region: RegionUnderTest, key: Key) -> None:
     blob = encrypt(region, key)
     kms = region.kms
-    before = dict(region.counters.reserved())
+    before = dict(region.counters.counts())
     for verb in (
         lambda: kms.encrypt(call(), key.key_id, b"x", {}, dry_run=True),
         lambda: kms.decrypt(call(), blob, CONTEXT, key_ref=None, dry_run=True),
@@ -180,7 +178,7 @@ def test_a_rehearsal_stops_after_every_check(region: RegionUnderTest, key: Key) 
     ):
         with pytest.raises(DryRunError):
             verb()
-    assert region.counters.reserved() == before
+    assert region.counters.counts() == before
     with pytest.raises(KmsError, match="does not exist"):
         kms.encrypt(call(), ABSENT, b"x", {}, dry_run=True)
 
@@ -425,17 +423,6 @@ def test_a_token_that_is_away_is_said_to_be(region: RegionUnderTest, key: Key) -
         encrypt(region, key)
 
 
-def test_the_budget_runs_out_for_encryption_and_not_for_decryption(tmp_path: Path) -> None:
-    region = build_region(tmp_path, limit=FIRST_BLOCK)
-    key = region.kms.create_key(call("CreateKey"), description="", tags=())
-    blob = encrypt(region, key)
-    for _ in range(FIRST_BLOCK - 2):
-        region.kms.budget.take(parse_blob(blob).material_id, may_block=True)
-    with pytest.raises(LimitExceededError):
-        encrypt(region, key)
-    assert decrypt(region, blob, CONTEXT) == b"hello"
-
-
 def test_on_an_event_loop_a_verb_says_that_it_would_block_before_it_does_anything(
     region: RegionUnderTest, key: Key
 ) -> None:
@@ -448,7 +435,7 @@ def test_on_an_event_loop_a_verb_says_that_it_would_block_before_it_does_anythin
     with pytest.raises(WouldBlockSignal):
         region.kms.generate_data_key_without_plaintext(here, key.key_id, {}, length=32, dry_run=False)
     # What CreateKey took for the check value is all that was ever used.
-    assert list(region.counters.reserved().values()) == [1]
+    assert [count.reserved for count in region.counters.counts().values()] == [1]
 
 
 def test_what_data_keys_are_wrapped_under_is_noted_before_the_first_goes_out(

@@ -561,14 +561,14 @@ def test_a_grant_that_is_revoked_meanwhile_leaves_no_child(
 ) -> None:
     ben = region.people.user("ben")
     parent = grant(ann, "Encrypt", "CreateGrant")
-    require_enabled = type(region.kms).require_enabled
+    require_state = type(region.kms).require_state
 
-    def meanwhile(kms: Any, found: Key) -> Any:
+    def meanwhile(kms: Any, action: Any, found: Key) -> None:
         monkeypatch.undo()
         region.kms.revoke_grant(call("RevokeGrant"), key.key_id, parent.grant_id, dry_run=False)
-        return require_enabled(kms, found)
+        require_state(kms, action, found)
 
-    monkeypatch.setattr(type(region.kms), "require_enabled", meanwhile)
+    monkeypatch.setattr(type(region.kms), "require_state", meanwhile)
     with pytest.raises(AccessDeniedError):
         grant(ben, by=ann)
     assert ids(region, key) == []

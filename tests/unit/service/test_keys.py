@@ -25,7 +25,7 @@ from hsmkms.model.keys import Alias, Key, KeyState, Tag
 from hsmkms.model.names import KeyId, MaterialId
 from hsmkms.ports.hsm import Readiness, ReadinessState
 from hsmkms.service.call import Call
-from hsmkms.service.keys import PENDING_KEY_LIFETIME
+from hsmkms.service.clockwork import UNFINISHED_LIFETIME
 from hsmkms.service.results import Page
 from tests.hsm_fakes import FakeHsm
 from tests.unit.service.region import ACCOUNT, OTHER_ACCOUNT, REGION, RegionUnderTest, build_region, call
@@ -47,8 +47,8 @@ def test_a_full_token_leaves_nothing_behind(tmp_path: Path) -> None:
     region = build_region(tmp_path, hsm=FakeHsm(capacity=0))
     with pytest.raises(LimitExceededError):
         region.kms.create_key(call("CreateKey"), description="", tags=())
-    region.clock.advance(PENDING_KEY_LIFETIME * 2)
-    assert region.keys.pending_keys(region.clock.now()) == []
+    region.clock.advance(UNFINISHED_LIFETIME * 2)
+    assert region.keys.unfinished_versions(region.clock.now()) == []
 
 
 class DyingHsm(FakeHsm):
@@ -63,21 +63,23 @@ def test_an_unfinished_key_is_swept_once_nobody_can_be_waiting_for_it(tmp_path: 
     region = build_region(tmp_path, hsm=DyingHsm())
     with pytest.raises(KeyUnavailableError):
         region.kms.create_key(call("CreateKey"), description="", tags=())
-    region.kms.sweep_pending_keys()
+    region.clockwork.round()
     assert len(region.hsm.objects) == 1
-    region.clock.advance(PENDING_KEY_LIFETIME + timedelta(seconds=1))
+    region.clock.advance(UNFINISHED_LIFETIME + timedelta(seconds=1))
     region.hsm.state = Readiness(ReadinessState.AWAY, "cable")
-    region.kms.sweep_pending_keys()
-    assert len(region.keys.pending_keys(region.clock.now())) == 1, "the row stays until the object is gone"
+    region.clockwork.round()
+    assert len(region.keys.unfinished_versions(region.clock.now())) == 1, (
+        "the row stays until the object is gone"
+    )
     region.hsm.state = Readiness(ReadinessState.READY)
-    region.kms.sweep_pending_keys()
+    region.clockwork.round()
     assert region.hsm.objects == {}
-    assert region.keys.pending_keys(region.clock.now()) == []
+    assert region.keys.unfinished_versions(region.clock.now()) == []
 
 
 def test_the_sweep_leaves_finished_keys_alone(region: RegionUnderTest, key: Key) -> None:
-    region.clock.advance(PENDING_KEY_LIFETIME * 2)
-    region.kms.sweep_pending_keys()
+    region.clock.advance(UNFINISHED_LIFETIME * 2)
+    region.clockwork.round()
     assert region.kms.describe_key(call(), key.key_id) == key
     assert len(region.hsm.objects) == 1
 

@@ -147,7 +147,7 @@ def test_of_two_first_uses_at_once_one_key_is_left(tmp_path: Path, monkeypatch: 
         # The other one's key here is an ordinary one, so that one sees which key was taken.
         encrypt(region, through(storage, ann), ALIAS)
     assert list(region.hsm.objects) == [made_by_another[0].current_material_id]
-    assert region.keys.pending_keys(region.clock.now()) == []
+    assert region.keys.unfinished_versions(region.clock.now()) == []
 
 
 def test_service_owned_is_made_by_the_operator(region: RegionUnderTest, storage: Service) -> None:

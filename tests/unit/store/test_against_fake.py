@@ -17,13 +17,22 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from hsmkms.errors import KmsError
 from hsmkms.model.actions import Action
 from hsmkms.model.grants import Grantee
-from hsmkms.model.keys import Key, KeyManager, KeyState, KeyVersion, Tag
+from hsmkms.model.keys import Key, KeyManager, KeyState, KeyVersion, RotationType, Tag, VersionState
 from hsmkms.model.names import KeyId
 from hsmkms.policy.document import PolicyKind
 from hsmkms.policy.stored import StoredPolicy
 from hsmkms.ports.store import KeyChanges, KeySnapshot, KeyStore
 from hsmkms.store import SqliteKeyStore, StoreSettings, change_log, migrate
-from tests.contract.store.nouns import ACCOUNT, GRANTEE, NOW, OTHER_ACCOUNT, REGION, pending_key, policy_of
+from tests.contract.store.nouns import (
+    ACCOUNT,
+    GRANTEE,
+    NOW,
+    OTHER_ACCOUNT,
+    REGION,
+    import_pair,
+    pending_key,
+    policy_of,
+)
 from tests.contract.store.nouns import alias_of as make_alias
 from tests.contract.store.nouns import grant_of as make_grant
 from tests.store_fakes import FakeKeyStore
@@ -34,6 +43,8 @@ TAGS = st.lists(st.builds(Tag, st.sampled_from(["k", "K", "é"]), st.text("ab", 
 
 
 NUMBERS = st.integers(1, 6)
+HOURS = st.integers(0, 3)
+STATES = st.sampled_from(list(VersionState))
 GRANTEES = st.sampled_from([GRANTEE, Grantee("arn:aws:iam::111122223333:root", ACCOUNT)])
 POLICIES = st.sampled_from(
     [
@@ -112,8 +123,16 @@ class StoresAgree(RuleBasedStateMachine):
     def enable_its_own(self, one: tuple[Key, KeyVersion]) -> None:
         self.both(lambda change: change.enable_pending_key(one[0].key_id, one[1].material_id, b"check"))
 
+    @rule(target=born, waits=st.booleans())
+    def add_key(self, waits: bool) -> tuple[Key, KeyVersion]:
+        """A key without a version, and the one that it may get."""
+        key, version = pending_key()
+        key = replace(key, state=KeyState.PENDING_IMPORT if waits else KeyState.DISABLED)
+        self.both(lambda change: change.add_key(key, [Tag("k", "")], policy_of()))
+        return key, version
+
     @rule(one=born)
-    def remove_key(self, one: tuple[Key, KeyVersion]) -> None:
+    def undo_key(self, one: tuple[Key, KeyVersion]) -> None:
         def act(change: KeyChanges) -> None:
             # The port leaves open what an alias of a key under way would become.
             if change.count_aliases(one[0].key_id) == 0:
@@ -130,6 +149,89 @@ class StoresAgree(RuleBasedStateMachine):
             return change.key(one[0].key_id)
 
         self.both(act)
+
+    @rule(one=born, other=born, state=STATES, hours=HOURS)
+    def add_version(
+        self, one: tuple[Key, KeyVersion], other: tuple[Key, KeyVersion], state: VersionState, hours: int
+    ) -> None:
+        version = replace(
+            one[1], key_id=other[0].key_id, state=state, changed_at=NOW + timedelta(hours=hours)
+        )
+        self.both(lambda change: change.add_version(version))
+
+    @rule(one=born, other=born, state=STATES, hours=HOURS, rotated=st.booleans())
+    def put_version(
+        self,
+        one: tuple[Key, KeyVersion],
+        other: tuple[Key, KeyVersion],
+        state: VersionState,
+        hours: int,
+        rotated: bool,
+    ) -> None:
+        moment = NOW + timedelta(hours=hours)
+
+        def act(change: KeyChanges) -> object:
+            version = replace(one[1], key_id=other[0].key_id, state=state, changed_at=moment)
+            if rotated:
+                version = replace(version, rotated_at=moment, rotation_type=RotationType.ON_DEMAND)
+            change.put_version(version)
+            return change.version(version.material_id)
+
+        self.both(act)
+
+    @rule(one=born)
+    def remove_version(self, one: tuple[Key, KeyVersion]) -> None:
+        self.both(lambda change: change.remove_version(one[1].material_id))
+
+    @rule(one=born, other=born, state=st.sampled_from(list(KeyState)), days=st.none() | HOURS)
+    def put_key(
+        self, one: tuple[Key, KeyVersion], other: tuple[Key, KeyVersion], state: KeyState, days: int | None
+    ) -> None:
+        due = None if days is None else NOW + timedelta(days=days)
+        key = replace(one[0], state=state, current_material_id=other[1].material_id)
+        self.both(
+            lambda change: change.put_key(
+                replace(key, rotation_days=days, next_rotation_at=due, deletion_at=due)
+            )
+        )
+
+    @rule(one=born, hours=HOURS)
+    def remove_key(self, one: tuple[Key, KeyVersion], hours: int) -> None:
+        self.both(lambda change: change.remove_key(one[0].key_id, NOW + timedelta(hours=hours)))
+
+    @rule(one=born, hours=HOURS)
+    def note_destroyed(self, one: tuple[Key, KeyVersion], hours: int) -> None:
+        self.both(lambda change: change.note_destroyed(one[1].material_id, NOW + timedelta(hours=hours)))
+
+    @rule(one=born, number=NUMBERS, hours=HOURS, act=st.sampled_from(["add", "put", "remove"]))
+    def change_import_pairs(self, one: tuple[Key, KeyVersion], number: int, hours: int, act: str) -> None:
+        pair = import_pair(one[0].key_id, number, NOW + timedelta(hours=hours))
+
+        def change_one(change: KeyChanges) -> object:
+            before = change.import_pair(pair.pair_id)
+            if act == "add":
+                change.add_import_pair(pair)
+            elif act == "put":
+                change.put_import_pair(pair)
+            else:
+                change.remove_import_pair(pair.pair_id)
+            return before, list(change.import_pairs(pair.key_id))
+
+        self.both(change_one)
+
+    @rule(hours=HOURS)
+    def read_what_is_left(self, hours: int) -> None:
+        moment = NOW + timedelta(hours=hours)
+        answers = [
+            (
+                list(store.unfinished_versions(moment)),
+                list(store.condemned()),
+                list(store.tombstones()),
+                list(store.expired_import_pairs(moment)),
+            )
+            for store in self.stores()
+        ]
+        assert answers[0] == answers[1]
 
     @rule(one=born, account=ACCOUNTS, name=NAMES)
     def add_alias(self, one: tuple[Key, KeyVersion], account: str, name: str) -> None:
@@ -253,7 +355,7 @@ class StoresAgree(RuleBasedStateMachine):
                 list(store.list_aliases(owner, None, name, limit)),
                 list(store.list_aliases(owner, one[0].key_id, name, limit)),
                 list(store.list_tags(one[0].key_id, after, limit)),
-                list(store.pending_keys(NOW + timedelta(days=1))),
+                list(store.unfinished_versions(NOW + timedelta(days=1))),
             )
             for store in self.stores()
         ]
@@ -274,5 +376,5 @@ class StoresAgree(RuleBasedStateMachine):
 
 TestStoresAgree = StoresAgree.TestCase
 TestStoresAgree.settings = settings(
-    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -15,11 +15,15 @@ import pytest
 
 from hsmkms.errors import KmsError, ServiceFaultError
 from hsmkms.model.keys import Tag
+from hsmkms.model.usage import LastUse
 from hsmkms.ports.directory import InlinePolicy
+from hsmkms.ports.store import ObservedTime
 from hsmkms.store import (
+    SqliteClockworkStore,
     SqliteDirectory,
     SqliteInvocationStore,
     SqliteKeyStore,
+    SqliteUsageStore,
     StoreSettings,
     database,
     snapshots,
@@ -32,6 +36,7 @@ from tests.contract.store.nouns import (
     access_key,
     add_key,
     grant_of,
+    import_pair,
     pending_key,
     policy_of,
     service,
@@ -43,7 +48,8 @@ SECRET = "a value that no message may hold"
 
 def calls(settings: StoreSettings) -> dict[str, Callable[[], object]]:
     store, directory = SqliteKeyStore(settings, REGION), SqliteDirectory(settings)
-    counters = SqliteInvocationStore(settings, REGION)
+    counters, usage = SqliteInvocationStore(settings, REGION), SqliteUsageStore(settings, REGION)
+    clockwork = SqliteClockworkStore(settings, REGION)
 
     def change() -> None:
         key, version = pending_key()
@@ -54,6 +60,16 @@ def calls(settings: StoreSettings) -> dict[str, Callable[[], object]]:
         with store.change() as changes:
             grant = grant_of(pending_key()[0].key_id)
             changes.add_grant(replace(grant, name=SECRET, context_equals={SECRET: SECRET}))
+
+    def add_import_pair() -> None:
+        with store.change() as changes:
+            changes.add_import_pair(
+                replace(import_pair(pending_key()[0].key_id), sealed_private_key=SECRET.encode())
+            )
+
+    def remove_key() -> None:
+        with store.change() as changes:
+            changes.remove_key(pending_key()[0].key_id, NOW)
 
     def list_grants(**asked: str) -> object:
         some = {"grant_id": None, "grantee_id": None, "after": None} | asked
@@ -69,10 +85,26 @@ def calls(settings: StoreSettings) -> dict[str, Callable[[], object]]:
         "list_grants of a grantee": lambda: list_grants(grantee_id=SECRET),
         "list_retirable_grants": lambda: store.list_retirable_grants(SECRET, None, 1),
         "list_tags": lambda: store.list_tags(pending_key()[0].key_id, SECRET, 1),
-        "pending_keys": lambda: store.pending_keys(NOW),
+        "unfinished_versions": lambda: store.unfinished_versions(NOW),
+        "condemned": store.condemned,
+        "tombstones": store.tombstones,
+        "expired_import_pairs": lambda: store.expired_import_pairs(NOW),
+        "add_import_pair": add_import_pair,
+        "remove_key": remove_key,
         "reserve": lambda: counters.reserve(pending_key()[1].material_id, 1, 10),
         "give_back": lambda: counters.give_back(pending_key()[1].material_id, 1),
-        "reserved": counters.reserved,
+        "counts": counters.counts,
+        "count": lambda: counters.count(pending_key()[1].material_id),
+        "epoch": counters.epoch,
+        "notice_restore": lambda: counters.notice_restore([pending_key()[1].material_id], 1),
+        "note": lambda: usage.note([LastUse(pending_key()[1].material_id, SECRET, NOW, SECRET, SECRET)]),
+        "last_uses": usage.last_uses,
+        "tracked_since": usage.tracked_since,
+        "take_lease": lambda: clockwork.take_lease(SECRET.encode(), NOW, NOW),
+        "release_lease": lambda: clockwork.release_lease(SECRET.encode()),
+        "observed": clockwork.observed,
+        "put_observed": lambda: clockwork.put_observed(SECRET.encode(), None, ObservedTime(NOW, NOW, 0.0)),
+        "approve": lambda: clockwork.approve(NOW),
         "directory snapshot": directory.snapshot,
         "add_account": lambda: directory.add_account(ACCOUNT, NOW),
         "accounts": directory.accounts,
@@ -219,10 +251,22 @@ def test_a_connection_that_broke_is_made_anew(settings: StoreSettings) -> None:
 def test_stores_can_be_closed_and_used_again(settings: StoreSettings) -> None:
     store, counters = SqliteKeyStore(settings, REGION), SqliteInvocationStore(settings, REGION)
     directory = SqliteDirectory(settings)
+    usage, clockwork = SqliteUsageStore(settings, REGION), SqliteClockworkStore(settings, REGION)
     for _ in range(2):
         add_key(store)
         counters.reserve(pending_key()[1].material_id, 1, 1)
         directory.add_account(ACCOUNT, NOW)
-        for opened in (store, counters, directory):
+        usage.note([LastUse(pending_key()[1].material_id, "Encrypt", NOW, "", "")])
+        assert clockwork.take_lease(bytes(16), NOW, NOW)
+        for opened in (store, counters, directory, usage, clockwork):
             opened.close()
-    assert len(store.snapshot().keys) == 2
+    assert len(store.snapshot().keys) == len(usage.last_uses()) == 2
+
+
+@pytest.mark.parametrize("name", ["epoch", "reserve", "notice_restore", "tracked_since"])
+def test_a_store_without_its_epoch_is_a_fault_of_ours(settings: StoreSettings, name: str) -> None:
+    with closing(sqlite3.connect(settings.counters_file(REGION), isolation_level=None)) as raw:
+        raw.execute("DELETE FROM epoch")
+        with pytest.raises(ServiceFaultError, match="epoch"):
+            calls(settings)[name]()
+        assert raw.execute("SELECT * FROM invocations").fetchall() == []

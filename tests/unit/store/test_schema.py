@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,28 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from hsmkms.errors import ServiceFaultError
-from hsmkms.model.keys import KeyManager
-from hsmkms.model.names import KeyId, Region
+from hsmkms.model.keys import (
+    Key,
+    KeyManager,
+    KeyOrigin,
+    KeySpec,
+    KeyState,
+    KeyUsage,
+    KeyVersion,
+    VersionState,
+)
+from hsmkms.model.names import KeyId, MaterialId, Region
 from hsmkms.policy.defaults import default_key_policy
 from hsmkms.policy.document import PolicyKind
 from hsmkms.policy.stored import StoredPolicy
+from hsmkms.ports.hsm import EpochMark
+from hsmkms.ports.store import InvocationCount, Reservation
 from hsmkms.store import (
+    SqliteClockworkStore,
     SqliteDirectory,
+    SqliteInvocationStore,
     SqliteKeyStore,
+    SqliteUsageStore,
     StoreSettings,
     StoreVersionError,
     directory_tables,
@@ -35,7 +50,8 @@ from hsmkms.store import (
     tables,
 )
 from hsmkms.store.database import Database
-from tests.contract.store.nouns import ACCOUNT, OTHER_ACCOUNT, REGION, add_key, grant_of, policy_of
+from hsmkms.store.moments import to_text
+from tests.contract.store.nouns import ACCOUNT, NOW, OTHER_ACCOUNT, REGION, add_key, grant_of, policy_of
 
 METADATA = {
     "keys": tables.keys_metadata,
@@ -63,6 +79,16 @@ def set_version(path: Path, version: str) -> None:
 def dump(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as raw:
         return list(raw.iterdump())
+
+
+def upgrade_to(path: Path, kind: str, version: str, *statements: str) -> None:
+    """A store as a program of that version left it."""
+    config = schema._alembic(kind)
+    with Database(path).write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
 
 @pytest.mark.parametrize("kind", METADATA)
@@ -122,17 +148,13 @@ def test_a_store_of_every_older_version_keeps_its_rows(tmp_path: Path, version: 
     path = settings.keys_file(REGION)
     schema._create_if_missing(tmp_path, path)
     schema._create_if_missing(tmp_path, settings.directory_file)
-    config = schema._alembic("keys")
-    with Database(path).write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, version)
-        for key_id, account in OLD_KEYS.items():
-            connection.exec_driver_sql(
-                f"INSERT INTO keys VALUES ('{key_id}', '{account}', 'Enabled', '', 'SYMMETRIC_DEFAULT', "
-                "'ENCRYPT_DECRYPT', 'AWS_KMS', '2026-03-01T12:00:00.000000+00:00', x'00')"
-            )
-        connection.exec_driver_sql("INSERT INTO change_log (key_id) VALUES ('k')")
-    assert schema.store_version("keys", path) == (version, "keys_0004")
+    rows = [
+        f"INSERT INTO keys VALUES ('{key_id}', '{account}', 'Enabled', '', 'SYMMETRIC_DEFAULT', "
+        "'ENCRYPT_DECRYPT', 'AWS_KMS', '2026-03-01T12:00:00.000000+00:00', x'00')"
+        for key_id, account in OLD_KEYS.items()
+    ]
+    upgrade_to(path, "keys", version, *rows, "INSERT INTO change_log (key_id) VALUES ('k')")
+    assert schema.store_version("keys", path) == (version, "keys_0005")
     migrate(settings, [REGION])
     require_migrated(settings, [REGION])
     store, other = SqliteKeyStore(settings, REGION), SqliteKeyStore(settings, REGION)
@@ -146,6 +168,124 @@ def test_a_store_of_every_older_version_keeps_its_rows(tmp_path: Path, version: 
         change.add_grant(grant_of(KeyId("k")))
     assert set(other.snapshot().keys) == {*OLD_KEYS, key.key_id}
     assert dict(other.snapshot().grants.by_id) == {grant_of(KeyId("k")).grant_id: grant_of(KeyId("k"))}
+
+
+def test_keys_from_before_rotation_and_deletion_keep_their_meaning(tmp_path: Path) -> None:
+    settings = StoreSettings(directory=tmp_path)
+    path = settings.keys_file(REGION)
+    for file in (path, settings.directory_file):
+        schema._create_if_missing(tmp_path, file)
+    born, later = "2026-03-01T12:00:00.000000+00:00", "2026-04-01T12:00:00.000000+00:00"
+    key_row = "'SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', 'AWS_KMS'"
+    policy = policy_of().text.replace("'", "''")
+    upgrade_to(
+        path,
+        "keys",
+        "keys_0004",
+        f"INSERT INTO keys VALUES ('k', '{ACCOUNT}', 'Disabled', 'mine', {key_row}, '{born}', "
+        f"x'{'01' * 16}', '{policy}', '{{}}', 'customer', NULL)",
+        f"INSERT INTO keys VALUES ('p', '{ACCOUNT}', 'Creating', '', {key_row}, '{later}', NULL, "
+        f"'{policy}', '{{}}', 'customer', NULL)",
+        f"INSERT INTO key_versions VALUES (x'{'01' * 16}', 'k', 'enabled', x'aabb', '{born}')",
+        f"INSERT INTO key_versions VALUES (x'{'02' * 16}', 'p', 'pending', x'', '{later}')",
+        f"INSERT INTO aliases VALUES ('{ACCOUNT}', 'alias/a', 'k', '{born}', '{born}')",
+        "INSERT INTO tags VALUES ('k', 'a', '1')",
+    )
+    migrate(settings, [REGION])
+    with closing(sqlite3.connect(path)) as raw:
+        changed = raw.execute("SELECT key_id, changed_at FROM key_versions ORDER BY key_id").fetchall()
+    assert changed == [("k", born), ("p", later)]
+    store = SqliteKeyStore(settings, REGION)
+    current = MaterialId(bytes([1]) * 16)
+    moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert store.snapshot().keys == {
+        KeyId("k"): Key(
+            account=ACCOUNT,
+            key_id=KeyId("k"),
+            state=KeyState.DISABLED,
+            description="mine",
+            key_spec=KeySpec.SYMMETRIC_DEFAULT,
+            key_usage=KeyUsage.ENCRYPT_DECRYPT,
+            origin=KeyOrigin.AWS_KMS,
+            created_at=moment,
+            current_material_id=current,
+            versions={
+                current: KeyVersion(
+                    KeyId("k"), current, VersionState.ENABLED, b"\xaa\xbb", moment, changed_at=moment
+                )
+            },
+            tags={"a": "1"},
+            aliases=frozenset({"alias/a"}),
+        )
+    }
+    (pending,) = store.unfinished_versions(datetime(2026, 5, 1, tzinfo=UTC))
+    assert (pending.key_id, pending.state) == ("p", VersionState.PENDING)
+    assert pending.changed_at == pending.created_at == datetime(2026, 4, 1, 12, tzinfo=UTC)
+    assert not store.tombstones()
+    assert not store.condemned()
+    # What was pending before can be finished, and what was there can be deleted.
+    with store.change() as change:
+        change.enable_pending_key(KeyId("p"), pending.material_id, b"check")
+        change.remove_key(KeyId("k"), moment)
+    assert list(store.snapshot().keys) == ["p"]
+    assert [one.material_id for one in store.condemned()] == [current]
+
+
+def test_counts_from_before_the_epoch_go_on(tmp_path: Path) -> None:
+    settings = StoreSettings(directory=tmp_path)
+    path = settings.counters_file(REGION)
+    for file in (path, settings.directory_file):
+        schema._create_if_missing(tmp_path, file)
+    row = f"INSERT INTO invocations VALUES (x'{'01' * 16}', 4096)"
+    upgrade_to(path, "counters", "counters_0001", row)
+    before = datetime.now(UTC)
+    migrate(settings, [REGION])
+    material_id = MaterialId(bytes([1]) * 16)
+    counters = SqliteInvocationStore(settings, REGION)
+    assert counters.counts() == {material_id: InvocationCount(4096, spent=False)}
+    assert counters.epoch().number == 0
+    assert counters.reserve(material_id, 4, 5000) == Reservation(
+        4100, EpochMark(counters.epoch().store_id, 1)
+    )
+    usage = SqliteUsageStore(settings, REGION)
+    assert before <= usage.tracked_since() <= datetime.now(UTC)
+    assert not usage.last_uses()
+    assert SqliteClockworkStore(settings, REGION).observed() is None
+
+
+def test_every_store_has_an_id_of_its_own_that_stays(settings: StoreSettings) -> None:
+    other = Region("eu-central-1")
+    migrate(settings, [REGION, other])
+    mine, theirs = (SqliteInvocationStore(settings, region).epoch() for region in (REGION, other))
+    assert len(mine.store_id) == len(theirs.store_id) == 16
+    assert mine.store_id != theirs.store_id
+    migrate(settings, [REGION, other])
+    assert SqliteInvocationStore(settings, REGION).epoch() == mine
+
+
+def test_old_code_can_write_versions_and_counts_beside_the_new_schema(settings: StoreSettings) -> None:
+    """A worker of the version before makes keys and sets encryptions aside while the store is migrated."""
+    made = NOW - timedelta(minutes=5)
+    with closing(sqlite3.connect(settings.keys_file(REGION))) as raw, raw:
+        raw.execute(
+            "INSERT INTO keys (key_id, account, state, description, key_spec, key_usage, origin, created_at) "
+            "VALUES ('p', ?, 'Creating', '', 'SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', 'AWS_KMS', ?)",
+            (ACCOUNT, to_text(made)),
+        )
+        raw.execute(
+            "INSERT INTO key_versions (material_id, key_id, state, check_value, created_at) "
+            "VALUES (?, 'p', 'pending', x'', ?)",
+            (bytes(16), to_text(made)),
+        )
+    with closing(sqlite3.connect(settings.counters_file(REGION))) as raw, raw:
+        raw.execute("INSERT INTO invocations (material_id, reserved) VALUES (?, 7)", (bytes(16),))
+    store = SqliteKeyStore(settings, REGION)
+    assert list(store.unfinished_versions(made)) == []
+    (pending,) = store.unfinished_versions(NOW)
+    assert (pending.changed_at, pending.origin) == (made, KeyOrigin.AWS_KMS)
+    assert (pending.description, pending.rotation_type, pending.expires_at) == ("", None, None)
+    count = SqliteInvocationStore(settings, REGION).count(MaterialId(bytes(16)))
+    assert count == InvocationCount(7, spent=False)
 
 
 def test_old_code_can_write_beside_the_new_schema(settings: StoreSettings) -> None:
@@ -182,15 +322,15 @@ def test_refuses_a_store_that_is_newer_than_the_program(
 
 def test_a_server_refuses_a_store_that_is_older(settings: StoreSettings) -> None:
     set_version(settings.keys_file(REGION), "keys_0001")
-    with pytest.raises(StoreVersionError, match=r"keys_0001.*keys_0004"):
+    with pytest.raises(StoreVersionError, match=r"keys_0001.*keys_0005"):
         require_migrated(settings, [REGION])
 
 
 def test_names_versions_by_file(settings: StoreSettings) -> None:
     assert store_versions(settings, [REGION]) == {
         "directory.sqlite": ("directory_0003", "directory_0003"),
-        "regions/eu-west-1/keys.sqlite": ("keys_0004", "keys_0004"),
-        "regions/eu-west-1/counters.sqlite": ("counters_0001", "counters_0001"),
+        "regions/eu-west-1/keys.sqlite": ("keys_0005", "keys_0005"),
+        "regions/eu-west-1/counters.sqlite": ("counters_0002", "counters_0002"),
     }
 
 

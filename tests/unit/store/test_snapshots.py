@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from hsmkms.model.keys import KeyState, Tag
+from hsmkms.model.names import MaterialId
 from hsmkms.store import SqliteDirectory, SqliteKeyStore, StoreSettings, change_log
 from tests.contract.store.nouns import (
     ACCOUNT,
@@ -22,8 +23,10 @@ from tests.contract.store.nouns import (
     add_key,
     alias_of,
     grant_of,
+    import_pair,
     policy_of,
     user,
+    version_of,
 )
 
 
@@ -127,7 +130,7 @@ def test_ten_thousand_keys_of_an_account_have_one_policy(
     with closing(sqlite3.connect(settings.keys_file(REGION))) as raw, raw:
         raw.executemany(
             "INSERT INTO keys SELECT ?, account, state, description, key_spec, key_usage, origin, "
-            "created_at, current_material_id, policy, policy_ids, manager, service "
+            "created_at, current_material_id, policy, policy_ids, manager, service, NULL, NULL, NULL "
             "FROM keys WHERE key_id = ?",
             [(f"{number:036}", key.key_id) for number in range(9_999)],
         )
@@ -147,6 +150,42 @@ def test_a_commit_that_is_not_in_the_log_keeps_the_snapshot(
         change.remove_alias(ACCOUNT, "alias/never there")
         change.remove_grant(grant_of(key.key_id).grant_id)
     assert other.snapshot() is before
+
+
+def test_what_no_snapshot_shows_keeps_it(store: SqliteKeyStore, other: SqliteKeyStore) -> None:
+    key = add_key(store)
+    with store.change() as change:
+        change.remove_key(key.key_id, NOW)
+    before = other.snapshot()
+    with store.change() as change:
+        for material_id in key.versions:
+            change.note_destroyed(material_id, NOW)
+        change.add_import_pair(import_pair(key.key_id))
+        change.put_import_pair(import_pair(key.key_id))
+        change.remove_import_pair(import_pair(key.key_id).pair_id)
+        change.remove_version(MaterialId(bytes(16)))
+        change.put_version(version_of(key))
+        change.put_key(key)
+        change.remove_key(key.key_id, NOW)
+    assert other.snapshot() is before
+
+
+def test_a_deleted_keys_grants_go_from_a_snapshot_that_follows(
+    store: SqliteKeyStore, other: SqliteKeyStore, settings: StoreSettings
+) -> None:
+    """The database removes them with the key: the log names the key alone."""
+    key, bystander = add_key(store), add_key(store)
+    with store.change() as change:
+        for number in range(4):
+            change.add_grant(grant_of((key, bystander)[number % 2].key_id, number))
+    before = other.snapshot()
+    with store.change() as change:
+        change.remove_key(key.key_id, NOW)
+    after = other.snapshot()
+    assert {grant.key_id for grant in after.grants.by_id.values()} == {bystander.key_id}
+    assert len(after.grants.by_id) == 2
+    assert after.keys[bystander.key_id] is before.keys[bystander.key_id]
+    assert SqliteKeyStore(settings, REGION).snapshot() == after
 
 
 @pytest.mark.parametrize("changes", [1, 999, 1001, 3000])

@@ -33,7 +33,7 @@ def settings_of(directory: Path, *, profile: str, sessions: int) -> Settings:
 @pytest.mark.parametrize(
     ("profile", "sessions", "threads"),
     [
-        pytest.param("softhsm", 8, 6, id="inline: one for the event loop, one for the keeper"),
+        pytest.param("softhsm", 8, 4, id="inline: one for the event loop, three for the keeper"),
         pytest.param("softhsm", 2, 1, id="inline, the fewest"),
         pytest.param("luna", 8, 8, id="handed off: a thread a session"),
     ],
