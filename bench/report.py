@@ -16,6 +16,7 @@ from bench.decisions import AIM_DECISION
 from bench.rounds import Findings
 from bench.samples import Series
 from bench.signed import DESCRIBE_KEY, GENERATE_DATA_KEY
+from bench.versions import AIM_VERSIONS, VERSIONS
 
 AIM_RATIO: Final = 0.12
 AIM_DESCRIBE_KEY: Final = 2.0
@@ -35,6 +36,12 @@ def show(findings: Findings) -> None:
     console.print("ratio: rate beside the token's own C_Encrypt rate just before and after (b/a).")
     console.print("CPU ratio: the token's CPU time for one C_Encrypt beside the worker's for one call.")
     console.print(_decision_table(findings))
+    found = findings.versions
+    console.print(
+        f"a key with {VERSIONS} versions: Decrypt in process, oldest {found.oldest_us:.0f} us, newest "
+        f"{found.newest_us:.0f} us; a connection to the token takes {found.start_ratio:.2f} times as long "
+        "as with one version"
+    )
     console.print(f"peak memory of the worker: {findings.peak_memory_bytes / 2**20:.0f} MiB")
     for line in aims(findings):
         console.print(line)
@@ -94,6 +101,11 @@ def aims(findings: Findings) -> list[str]:
             costliest.ratio,
             AIM_DECISION,
         ),
+        _aim_at_most(
+            f"Decrypt of the oldest of {VERSIONS} versions beside the newest",
+            findings.versions.ratio,
+            AIM_VERSIONS,
+        ),
     ]
 
 
@@ -121,6 +133,7 @@ def write(findings: Findings, path: Path) -> None:
         },
         "peak_memory_bytes": findings.peak_memory_bytes,
         "aims": aims(findings),
+        "versions": asdict(findings.versions),
         "decisions": [asdict(case) for case in findings.decisions],
         "series": [
             {

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench import decisions, load, token
+from bench import decisions, load, token, versions
 from bench.decisions import Decisions
 from bench.load import LoadError, Target
 from bench.processor import peak_memory_bytes, pinned_to, two_cores, worker_of
 from bench.samples import Paired, Sample, Series, mean_of
 from bench.signed import OPERATIONS, Signer, wire_bytes
 from bench.token import TokenProcess
+from bench.versions import Versions
 from hsmkms.testing.server import DevServer
 from hsmkms.testing.token import make_softhsm_token
 
@@ -33,6 +34,7 @@ class Findings:
     series: Sequence[Series]
     peak_memory_bytes: int
     decisions: Sequence[Decisions]
+    versions: Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,9 @@ def run(rounds: int, seconds: float, report_progress: Callable[[str], None]) -> 
         memory = peak_memory_bytes(bench.target.worker_pid)
     series = [Series(name, count, pairs) for (name, count), pairs in collected.items()]
     measured, _ = two_cores()
-    with pinned_to(measured):
-        return Findings(series, memory, decisions.measure())
+    with pinned_to(measured), tempfile.TemporaryDirectory(prefix="hsmkms-bench-") as directory:
+        report_progress("versions and decisions")
+        return Findings(series, memory, decisions.measure(), versions.measure(Path(directory)))
 
 
 @contextmanager
