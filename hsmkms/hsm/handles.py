@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -102,6 +103,14 @@ def _ours(session: CryptoSession, generation: int, numbers: Sequence[int]) -> It
             yield Handle(generation, number, object_name, read[Attribute.ID] or b"")
 
 
+@dataclass(frozen=True, slots=True)
+class _Miss:
+    """A search that found nothing: when, and since when the row that asked for it had been as it was."""
+
+    at: float
+    row_changed_at: datetime | None
+
+
 @dataclass(slots=True)
 class Handles:
     """The handles of one login; thread-safe by the atomicity of single dictionary operations."""
@@ -110,7 +119,7 @@ class Handles:
     identity_id: bytes
     clock: Clock
     _known: dict[bytes, Handle] = field(default_factory=dict)
-    _missed_at: dict[bytes, float] = field(default_factory=dict)
+    _misses: dict[bytes, _Miss] = field(default_factory=dict)
 
     def fill(self, scan: Scan) -> None:
         """Take over what a scan found; an id that two objects bear is left out, and so never used."""
@@ -136,10 +145,20 @@ class Handles:
 
     def forget_miss(self, object_id: bytes) -> None:
         """Let the next use search the token, although one has just found nothing."""
-        self._missed_at.pop(object_id, None)
+        self._misses.pop(object_id, None)
 
-    def get(self, session: CryptoSession, session_generation: int, object_id: bytes) -> Handle | None:
+    def get(
+        self,
+        session: CryptoSession,
+        session_generation: int,
+        object_id: bytes,
+        row_changed_at: datetime | None = None,
+    ) -> Handle | None:
         """The handle of the object with a CKA_ID, from here or from the token; None: it is not there.
+
+        Args:
+            row_changed_at: when the version came into its state. Once that changes, what was missed may be
+                there: another process has imported it again.
 
         Raises:
             KeyUnavailableError: the handle is of another login, or two objects bear the id.
@@ -149,28 +168,34 @@ class Handles:
             raise KeyUnavailableError(UNAVAILABLE)
         handle = self._known.get(object_id)
         if handle is None:
-            return self._search(session, object_id)
+            return self._search(session, object_id, row_changed_at)
         if handle.generation != session_generation:
             raise KeyUnavailableError(UNAVAILABLE)
         return handle
 
-    def _search(self, session: CryptoSession, object_id: bytes) -> Handle | None:
+    def _search(
+        self, session: CryptoSession, object_id: bytes, row_changed_at: datetime | None
+    ) -> Handle | None:
         # A search costs up to 60 ms on a full token; requests for one missing key must not add up.
-        missed_at = self._missed_at.get(object_id)
-        if missed_at is not None and self.clock.monotonic() - missed_at < _MISS_SECONDS:
+        miss = self._misses.get(object_id)
+        if (
+            miss is not None
+            and miss.row_changed_at == row_changed_at
+            and self.clock.monotonic() - miss.at < _MISS_SECONDS
+        ):
             return None
         found = find_by_id(session, self.generation, object_id)
         if len(found) > 1:
             _log.error("token_objects_share_an_id", object_id=object_id.hex())
             raise KeyUnavailableError(UNAVAILABLE)
         if found:
-            self._missed_at.pop(object_id, None)
+            self._misses.pop(object_id, None)
             self._known[object_id] = found[0]
             return found[0]
         # A token that lost its login, or its disk, finds nothing without an error.
         if not find_by_id(session, self.generation, self.identity_id):
             raise TokenLostError
-        self._missed_at[object_id] = self.clock.monotonic()
+        self._misses[object_id] = _Miss(self.clock.monotonic(), row_changed_at)
         return None
 
     def __len__(self) -> int:

@@ -82,7 +82,7 @@ class VersionObjects:
 
     @staticmethod
     def _handle(session: PooledSession, link: Link, version: KeyVersion) -> Handle:
-        handle = link.handles.get(session, session.generation, version.material_id)
+        handle = link.handles.get(session, session.generation, version.material_id, version.changed_at)
         if handle is None:
             _log.error("token_object_missing", object_id=version.material_id.hex(), key_id=version.key_id)
             raise KeyUnavailableError(UNAVAILABLE)

@@ -58,9 +58,6 @@ class TokenUnderTest(Protocol):
     def pairs(self) -> int | None:
         """How many import pairs are in it; None where that cannot be told."""
 
-    def let_time_pass(self) -> None:
-        """A step is over."""
-
     def close(self) -> None:
         """The example is over."""
 
@@ -202,7 +199,6 @@ class LifeOfKeys(RuleBasedStateMachine):
 
     @invariant()
     def everything_agrees(self) -> None:
-        self.token.let_time_pass()
         for worker in self.workers:
             self._keys_agree(worker.region)
             if not self.world.is_away:

@@ -17,7 +17,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from hsmkms.model.imports import WrappingAlgorithm
 from hsmkms.ports.hsm import Readiness, ReadinessState
-from tests.contract.hsm.tokens import Clock, make_bench, require_softhsm
+from tests.contract.hsm.tokens import make_bench, require_softhsm
 from tests.hsm_fakes import FakeHsm
 from tests.lifecycle.machine import TokenUnderTest
 from tests.lifecycle.meddling import InterruptedHsm, MeddledLife
@@ -35,9 +35,6 @@ class TokenInMemory:
         hsm = self.hsms[0].inner
         assert isinstance(hsm, FakeHsm)
         return len(hsm.pairs)
-
-    def let_time_pass(self) -> None:
-        """It has no clock."""
 
     def close(self) -> None:
         """Nothing is left."""
@@ -79,14 +76,9 @@ class SoftToken:
     """A SoftHSM token, reached through two copies of the module: to SoftHSM, from two processes."""
 
     hsms: Sequence[InterruptedHsm]
-    clock: Clock
 
     def pairs(self) -> int | None:
         return None
-
-    def let_time_pass(self) -> None:
-        # BUG 11: what one worker has missed it does not look for again within a second.
-        self.clock.ahead_seconds += 2
 
     def close(self) -> None:
         """A module is never finalised: design, section 3."""
@@ -106,7 +98,7 @@ class LifeInSoftHsm(MeddledLife):
     def make_token(self, directory: Path) -> TokenUnderTest:
         bench = make_bench(directory)
         hsms = InterruptedHsm(bench.ready()), InterruptedHsm(bench.beside().ready())
-        return SoftToken(hsms, bench.clock)
+        return SoftToken(hsms)
 
 
 def _many(examples: int, steps: int) -> settings:

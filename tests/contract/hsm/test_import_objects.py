@@ -6,6 +6,7 @@ import os
 import subprocess
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -455,3 +456,17 @@ def test_a_process_finds_what_stands_under_its_id(own: Bench) -> None:
     hsm.import_material(travel.pair, travel.wrap(material), KEY_ID, first.material_id)
     version = replace(first, check_value=hsm.make_check_value(first))
     assert hsm.open(version, AAD, hsm.seal(version, AAD, b"x")) == b"x"
+
+
+def test_what_one_process_missed_is_there_once_another_has_imported_it_again(own: Bench) -> None:
+    one, another = own.ready(), own.beside().ready()
+    travel = new_pair(one, SHA_1)
+    material = os.urandom(32)
+    version = imported(one, travel, material, KEY_ID)
+    one.destroy_material(version.material_id)
+    with pytest.raises(KeyUnavailableError):
+        another.seal(version, AAD, b"x")
+    one.import_material(travel.pair, travel.wrap(material), KEY_ID, version.material_id)
+    # Well within the second in which it does not search again for a row that is as it was.
+    again = replace(version, changed_at=version.changed_at + timedelta(milliseconds=1))
+    assert one.open(version, AAD, another.seal(again, AAD, b"x")) == b"x"
